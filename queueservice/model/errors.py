@@ -1,0 +1,118 @@
+"""What can go wrong, as the callers of this service need to tell it apart.
+
+::
+
+    ServiceError
+    ├── Invalid                    400  the request cannot be meant as it stands
+    │   ├── BodyInvalid                 its document
+    │   ├── ParameterInvalid            its query string
+    │   ├── HeaderInvalid               its headers
+    │   ├── NameInvalid                 a queue name or a project id
+    │   ├── LimitExceeded               a value outside the operator's bounds
+    │   └── ClaimMismatch               a delete under a claim that does not hold the message
+    ├── Forbidden                  403
+    │   ├── MessageClaimed              held by a claim that the caller did not name
+    │   └── NotAuthorized               the policy says no
+    ├── NotFound                   404
+    │   ├── QueueNotFound
+    │   ├── MessageNotFound
+    │   └── ClaimNotFound
+    ├── Conflict                   409
+    │   ├── MetadataConflict            a JSON patch of a key that is not there
+    │   ├── KeyReused                   an Idempotency-Key that came with another body before
+    │   └── ConcurrentUpdate            somebody else kept changing the same thing
+    └── Unavailable                503  the storage cannot answer now; nothing was acknowledged
+
+The docstring of a class is its message; the constructor takes the facts that the message names.
+"""
+
+
+class ServiceError(Exception):
+    """The request could not be carried out."""
+
+    def __init__(self, **facts):
+        super().__init__((self.__doc__ or '').format(**facts))
+        self.facts = facts
+
+
+class Invalid(ServiceError):
+    """{description}"""
+
+
+class BodyInvalid(Invalid):
+    """{description}"""
+
+
+class ParameterInvalid(Invalid):
+    """{description}"""
+
+
+class HeaderInvalid(Invalid):
+    """{description}"""
+
+
+class NameInvalid(Invalid):
+    """{description}"""
+
+
+class LimitExceeded(Invalid):
+    """{what} must be at least {least} and may not be greater than {most}."""
+
+
+class ClaimMismatch(Invalid):
+    """{description}"""
+
+
+class Forbidden(ServiceError):
+    """{description}"""
+
+
+class MessageClaimed(Forbidden):
+    """{description}"""
+
+
+class NotAuthorized(Forbidden):
+    """You are not authorized to complete this action: it needs the policy rule "{rule}"."""
+
+
+class NotFound(ServiceError):
+    """{description}"""
+
+
+class QueueNotFound(NotFound):
+    """Queue {queue} does not exist."""
+
+
+class MessageNotFound(NotFound):
+    """Message {message_id} does not exist in queue {queue}, or has expired."""
+
+
+class MessagesNotFound(NotFound):
+    """None of the messages named by "ids" exists in queue {queue}."""
+
+
+class ClaimNotFound(NotFound):
+    """Claim {claim_id} does not exist in queue {queue}, or has ended."""
+
+
+class Conflict(ServiceError):
+    """{description}"""
+
+
+class MetadataConflict(Conflict):
+    """Can't {operation} non-existent object {key}."""
+
+
+class KeyReused(Conflict):
+    """This Idempotency-Key was used for another request body within the last day. Use a new key for a new request."""
+
+
+class ConcurrentUpdate(Conflict):
+    """Queue {queue} kept being changed by others. Read it again and repeat the request."""
+
+
+class Unavailable(ServiceError):
+    """The storage cannot be reached. Please try again in a few seconds."""
+
+    #: Seconds after which trying again makes sense; sent as Retry-After.
+    retry_after = 5

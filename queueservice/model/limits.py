@@ -1,0 +1,64 @@
+"""Every bound that the operator may set, as values, and the checks against them.
+
+Field names are the option names of the configuration; units are seconds, bytes and counts.
+"""
+
+import msgspec
+
+from queueservice.model import errors
+
+#: Fixed by the API, not by the operator.
+MIN_TTL = 60
+DEFAULT_PAGE = 10
+MAX_DEPTH = 64
+
+
+class Limits(msgspec.Struct, frozen=True):
+    default_message_ttl: int = 3600
+    default_message_delay: int = 0
+    default_claim_ttl: int = 300
+    default_claim_grace: int = 60
+    max_queues_per_page: int = 1000
+    max_messages_per_page: int = 100
+    max_messages_per_claim_or_pop: int = 100
+    max_queue_metadata: int = 64 * 1024
+    max_messages_post_size: int = 256 * 1024
+    max_message_ttl: int = 1209600
+    max_message_delay: int = 900
+    max_claim_ttl: int = 43200
+    max_claim_grace: int = 43200
+    message_delete_with_claim_id: bool = False
+    enable_checksum: bool = False
+
+    def check_message_ttl(self, ttl: int, what: str = 'The TTL for a message') -> int:
+        return _check_range(ttl, MIN_TTL, self.max_message_ttl, f'{what}, in seconds,')
+
+    def check_message_delay(self, delay: int, what: str = 'The delay of a message') -> int:
+        return _check_range(delay, 0, self.max_message_delay, f'{what}, in seconds,')
+
+    def check_claim_ttl(self, ttl: int) -> int:
+        return _check_range(ttl, MIN_TTL, self.max_claim_ttl, 'The TTL for a claim, in seconds,')
+
+    def check_claim_grace(self, grace: int) -> int:
+        return _check_range(grace, MIN_TTL, self.max_claim_grace, 'The grace for a claim, in seconds,')
+
+    def check_queue_page(self, limit: int) -> int:
+        return _check_range(limit, 1, self.max_queues_per_page, 'Limit')
+
+    def check_message_page(self, limit: int) -> int:
+        return _check_range(limit, 1, self.max_messages_per_page, 'Limit')
+
+    def check_message_ids(self, count: int) -> int:
+        return _check_range(count, 1, self.max_messages_per_page, 'The number of ids in one request')
+
+    def check_claim_limit(self, limit: int) -> int:
+        return _check_range(limit, 1, self.max_messages_per_claim_or_pop, 'Limit')
+
+    def check_pop(self, count: int) -> int:
+        return _check_range(count, 1, self.max_messages_per_claim_or_pop, 'Pop')
+
+
+def _check_range(value: int, least: int, most: int, what: str) -> int:
+    if not least <= value <= most:
+        raise errors.LimitExceeded(what=what, least=least, most=most)
+    return value

@@ -1,0 +1,101 @@
+"""Messages, and the claims that hold them.
+
+Bodies are bytes: the JSON text that the client sent, never decoded again. Positions are the order of a
+queue: whole numbers that only grow, starting at 1, unique within one life of the queue.
+"""
+
+import re
+import secrets
+
+import msgspec
+
+_ID = re.compile(r'[0-9a-f]{24}')
+
+
+class Draft(msgspec.Struct):
+    """A message on its way into a store, which gives it a position."""
+
+    body: bytes
+    expires_at: float  # s, UTC
+    available_at: float = 0  # s, UTC; 0: at once
+    client: bytes = b''  # who posted it; readers may ask not to see their own
+    checksum: str | None = None
+    claim_count: int = 0
+    state: bytes = b''  # small opaque JSON of the service's own: where a dead letter came from
+    key: str | None = None  # a draft whose key the queue has seen is not stored again ...
+    key_until: float = 0  # s, UTC; ... until then, whatever became of the message meanwhile
+    key_digest: bytes = b''  # tells a repetition from another use of the same key
+
+
+class Message(msgspec.Struct):
+    """A stored message as it stands at the instant of the call that returned it."""
+
+    position: int
+    body: bytes
+    client: bytes
+    created_at: float  # s, UTC
+    expires_at: float  # s, UTC
+    available_at: float  # s, UTC; 0: free now, otherwise delayed or claimed until then
+    claim_id: str | None  # only while the claim lives
+    claim_ttl: int  # s; the ttl of that claim when it was made or last renewed; 0 without one
+    claim_count: int  # only ever rises
+    checksum: str | None
+    state: bytes
+
+    @property
+    def ttl(self) -> int:
+        """Seconds from post to expiry; longer than asked for where a claim kept the message alive."""
+        return round(self.expires_at - self.created_at)
+
+    def age(self, now: float) -> int:
+        """Whole seconds since the post."""
+        return max(0, int(now - self.created_at))
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """A lease on messages. It has no record of its own: the messages that it holds carry it."""
+
+    id: str  # 24 hex digits
+    ttl: int  # s
+    ends_at: float  # s, UTC
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What becomes of messages under a claim.
+
+    With `ends_at` the claim goes on until then; without, the messages are let go and are free from
+    `available_at` on.
+    """
+
+    positions: tuple[int, ...] | None = None  # None: all that the claim holds
+    ends_at: float | None = None  # s, UTC
+    ttl: int = 0  # s; the claim's new ttl, with ends_at
+    available_at: float = 0  # s, UTC; without ends_at; 0: at once
+    keep_until: float = 0  # s, UTC; messages must not expire before
+    state: bytes | None = None  # None: as it was
+
+
+def new_id() -> str:
+    """A random identifier for queues and claims: 24 hex digits."""
+    return secrets.token_hex(12)
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` has the form of the identifiers that this service gives out."""
+    return _ID.fullmatch(text) is not None
+
+
+def encode_position(queue_id: str, position: int) -> str:
+    """Name a place in one life of a queue: the id of the message there, and the marker to go on from it.
+
+    12 hex digits of the queue's id, 12 of the position: of the form of the 24-digit object ids that
+    clients of this API have stored for years.
+    """
+    return '%s%012x' % (queue_id[:12], position)
+
+
+def decode_position(queue_id: str, text: str) -> int | None:
+    """The position that `text` names in this life of the queue; None if it names none."""
+    if len(text) != 24 or text[:12] != queue_id[:12] or _ID.fullmatch(text) is None:
+        return None
+    return int(text[12:], 16)

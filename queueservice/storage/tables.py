@@ -1,0 +1,31 @@
+"""Every table of the record port: the control-plane schema on one page."""
+
+from queueservice.storage import records
+
+#: One record a queue. Its row is also the head of the queue's messages: inserting it begins a life of
+#: the queue, deleting it ends that life (the messages go at once), and its revision is the one that
+#: `MessageStore.append` and `claim` compare.
+QUEUES = records.Table(
+    name='queues',
+    fields={
+        'id': str,  # model.queues.Queue.id
+        'namespace': str,
+        'project': str,
+        'name': str,
+        'metadata': bytes,  # JSON object
+        'facets': list,  # '["key",value]' for each top-level str and int of the metadata, for filters
+        'created_at': float,  # s, UTC
+        'subscribers': list,  # ids of the confirmed subscriptions
+    },
+    key=('id',),
+    unique=(('namespace', 'project', 'name'),),
+)
+
+#: One record a project that ever had a queue.
+PROJECTS = records.Table(
+    name='projects',
+    fields={'namespace': str, 'project': str, 'created_at': float},
+    key=('namespace', 'project'),
+)
+
+ALL = (QUEUES, PROJECTS)
