@@ -42,9 +42,7 @@ def build_driver(conf):
     if not uri:
         path = default_path()
     elif uri.startswith('sqlite:///'):
-        path = pathlib.Path(uri.removeprefix('sqlite:///'))
-        if uri.startswith('sqlite:////'):
-            path = pathlib.Path('/') / path
+        path = pathlib.Path(uri.removeprefix('sqlite:///'))  # sqlite:////PATH is absolute
     else:
         raise ValueError(f'[storage] uri "{uri}" does not name a SQLite file. Write sqlite:///PATH.')
     return driver.Driver(path, synchronous=conf['storage:sqlite'].synchronous)
