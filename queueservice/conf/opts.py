@@ -1,0 +1,76 @@
+"""All options, and the one function that turns command line, files and environment into a configuration."""
+
+import os
+from importlib import metadata
+
+from oslo_config import cfg
+
+from queueservice.conf import default
+from queueservice.conf import server
+from queueservice.conf import storage
+from queueservice.conf import transport
+
+MODULES = (default, server, storage, transport)
+
+
+def list_opts():
+    """Every option of this service and of the installed storage drivers, for oslo-config-generator."""
+    options = [(module.GROUP, module.OPTIONS) for module in MODULES]
+    for entry in sorted(metadata.entry_points(group='queueservice.storage'), key=lambda entry: entry.name):
+        list_driver_opts = getattr(__import__(entry.module, fromlist=['list_opts']), 'list_opts', list)
+        options.extend(list_driver_opts())
+    return options
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    for group, options in list_opts():
+        if group is not None:
+            conf.register_group(group)
+        conf.register_opts(options, group=group)
+
+
+def load(files: list[str] = (), directories: list[str] = (), **overrides) -> cfg.ConfigOpts:
+    """Read the configuration: `overrides` before environment before files before defaults.
+
+    :param overrides: values by "group.option", None for those not given.
+    :raises cfg.Error: a file cannot be read, or an option has a value that it may not have.
+    """
+    conf = cfg.ConfigOpts()
+    register(conf)
+    _export_aliases(conf)
+    conf(
+        args=[],
+        project='queueservice',
+        default_config_files=list(files) or None,
+        default_config_dirs=list(directories) or None,
+    )
+    for name, value in overrides.items():
+        if value is not None:
+            group, _, option = name.rpartition('.')
+            conf.set_override(option, value, group=group or None)
+    _touch(conf)
+    return conf
+
+
+def environment_name(group: str | None, option: str) -> str:
+    """The environment variable of an option. Colons of a group's name are underscores there."""
+    return f'OS_{(group or "DEFAULT").replace(":", "_")}__{option}'.upper()
+
+
+def _export_aliases(conf):
+    # oslo.config looks for OS_STORAGE:SQLITE__X, which no shell can export.
+    for group, options in list_opts():
+        if group is None or ':' not in group.name:
+            continue
+        for option in options:
+            value = os.environ.get(environment_name(group.name, option.dest))
+            if value is not None:
+                os.environ[f'OS_{group.name}__{option.dest}'.upper()] = value
+
+
+def _touch(conf):
+    # A bad value raises at its first use: let that be now, not in the middle of a request.
+    for group, options in list_opts():
+        for option in options:
+            value = conf if group is None else conf[group.name]
+            getattr(value, option.dest)

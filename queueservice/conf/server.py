@@ -1,0 +1,41 @@
+"""[server]: where and how queueservice-server listens."""
+
+from oslo_config import cfg
+
+GROUP = cfg.OptGroup('server', title='The HTTP server')
+OPTIONS = [
+    cfg.StrOpt(
+        'host',
+        default='127.0.0.1',
+        help='The address to listen on. Without authentication any address but a loopback one is refused unless '
+        'allow_open_noauth says otherwise.',
+    ),
+    cfg.PortOpt('port', default=8888, help='The port to listen on.'),
+    cfg.IntOpt(
+        'workers',
+        min=1,
+        max=512,
+        help='How many processes answer requests. Without a value, as many as the machine has cores (8 at the '
+        'most), and one where the storage driver can be used by one process only.',
+    ),
+    cfg.IntOpt(
+        'threads',
+        min=1,
+        max=512,
+        help='How many requests each process works on at a time. Without a value, what was measured to be best '
+        'for the storage driver: 1 where storage answers at once (memory), 8 where it waits for a disk.',
+    ),
+    cfg.BoolOpt(
+        'allow_open_noauth',
+        default=False,
+        help='Listen on other addresses than loopback without authentication. Everybody who can reach the port can '
+        'then read, change and delete the messages of every project.',
+    ),
+    cfg.BoolOpt('access_log', default=False, help='Log one line for each request.'),
+    cfg.IntOpt(
+        'graceful_timeout',
+        default=30,
+        min=1,
+        help='Seconds that requests in progress get to finish when the server is told to stop or to reload.',
+    ),
+]
