@@ -1,0 +1,11 @@
+"""The oracle keeps the contract itself."""
+
+import testtools
+
+from tests.contract import message_store
+from tests.contract import model
+
+
+class MessageStoreTest(message_store.MessageStoreContract, testtools.TestCase):
+    def make_driver(self):
+        return model.Driver()
