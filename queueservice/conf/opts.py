@@ -4,11 +4,9 @@ import os
 from importlib import metadata
 
 from oslo_config import cfg
+from oslo_log import log
 
-from queueservice.conf import default
-from queueservice.conf import server
-from queueservice.conf import storage
-from queueservice.conf import transport
+from queueservice.conf import default, server, storage, transport
 
 MODULES = (default, server, storage, transport)
 
@@ -23,6 +21,7 @@ def list_opts():
 
 
 def register(conf: cfg.ConfigOpts) -> None:
+    log.register_options(conf)
     for group, options in list_opts():
         if group is not None:
             conf.register_group(group)

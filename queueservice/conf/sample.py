@@ -4,10 +4,7 @@ import io
 import pathlib
 import sys
 
-from oslo_config import cfg
-from oslo_config import generator
-
-from queueservice.conf import opts
+from oslo_config import cfg, generator
 
 CONFIGURATION = 'queueservice.conf.sample'
 

@@ -5,8 +5,9 @@
     ServiceError
     ├── Invalid                    400  the request cannot be meant as it stands
     │   ├── BodyInvalid                 its document
+    │   ├── BodyTooLarge                its length
     │   ├── ParameterInvalid            its query string
-    │   ├── HeaderInvalid               its headers
+    │   ├── HeaderInvalid, HeaderMissing
     │   ├── NameInvalid                 a queue name or a project id
     │   ├── LimitExceeded               a value outside the operator's bounds
     │   └── ClaimMismatch               a delete under a claim that does not hold the message
@@ -15,14 +16,14 @@
     │   └── NotAuthorized               the policy says no
     ├── NotFound                   404
     │   ├── QueueNotFound
-    │   ├── MessageNotFound
+    │   ├── MessageNotFound, MessagesNotFound
     │   └── ClaimNotFound
-    ├── Conflict                   409
-    │   ├── MetadataConflict            a JSON patch of a key that is not there
-    │   ├── KeyReused                   an Idempotency-Key that came with another body before
-    │   └── ConcurrentUpdate            somebody else kept changing the same thing
-    └── Unavailable                503  the storage cannot answer now; nothing was acknowledged
+    └── Conflict                   409
+        ├── MetadataConflict            a JSON patch of a key that is not there
+        ├── KeyReused                   an Idempotency-Key that came with another body before
+        └── ConcurrentUpdate            somebody else kept changing the same thing
 
+A store that does not answer is `storage.errors.Unavailable`: nothing was acknowledged, and 503 says so.
 The docstring of a class is its message; the constructor takes the facts that the message names.
 """
 
@@ -43,11 +44,19 @@ class BodyInvalid(Invalid):
     """{description}"""
 
 
+class BodyTooLarge(Invalid):
+    """{what} is too large: {size} bytes, and at most {most} are allowed ({name})."""
+
+
 class ParameterInvalid(Invalid):
     """{description}"""
 
 
 class HeaderInvalid(Invalid):
+    """{description}"""
+
+
+class HeaderMissing(Invalid):
     """{description}"""
 
 
@@ -109,10 +118,3 @@ class KeyReused(Conflict):
 
 class ConcurrentUpdate(Conflict):
     """Queue {queue} kept being changed by others. Read it again and repeat the request."""
-
-
-class Unavailable(ServiceError):
-    """The storage cannot be reached. Please try again in a few seconds."""
-
-    #: Seconds after which trying again makes sense; sent as Retry-After.
-    retry_after = 5

@@ -42,6 +42,17 @@ class Limits(msgspec.Struct, frozen=True):
     def check_claim_grace(self, grace: int) -> int:
         return _check_range(grace, MIN_TTL, self.max_claim_grace, 'The grace for a claim, in seconds,')
 
+    def check_metadata_size(self, size: int) -> int:
+        return _check_size(size, self.max_queue_metadata, 'Queue metadata', 'max_queue_metadata')
+
+    def check_post_size(self, size: int, of_queue: int | None) -> int:
+        return _check_size(
+            size,
+            min(self.max_messages_post_size, of_queue or self.max_messages_post_size),
+            'Message collection size',
+            '_max_messages_post_size',
+        )
+
     def check_queue_page(self, limit: int) -> int:
         return _check_range(limit, 1, self.max_queues_per_page, 'Limit')
 
@@ -62,3 +73,9 @@ def _check_range(value: int, least: int, most: int, what: str) -> int:
     if not least <= value <= most:
         raise errors.LimitExceeded(what=what, least=least, most=most)
     return value
+
+
+def _check_size(size: int, most: int, what: str, name: str) -> int:
+    if size > most:
+        raise errors.BodyTooLarge(what=what, size=size, most=most, name=name)
+    return size

@@ -4,8 +4,10 @@ Bodies are bytes: the JSON text that the client sent, never decoded again. Posit
 queue: whole numbers that only grow, starting at 1, unique within one life of the queue.
 """
 
+import hashlib
 import re
 import secrets
+import time
 
 import msgspec
 
@@ -91,7 +93,7 @@ def encode_position(queue_id: str, position: int) -> str:
     12 hex digits of the queue's id, 12 of the position: of the form of the 24-digit object ids that
     clients of this API have stored for years.
     """
-    return '%s%012x' % (queue_id[:12], position)
+    return f'{queue_id[:12]}{position:012x}'
 
 
 def decode_position(queue_id: str, text: str) -> int | None:
@@ -99,3 +101,29 @@ def decode_position(queue_id: str, text: str) -> int | None:
     if len(text) != 24 or text[:12] != queue_id[:12] or _ID.fullmatch(text) is None:
         return None
     return int(text[12:], 16)
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """Where a message was before it came to the dead-letter queue, and why it came."""
+
+    queue: str
+    message_id: str
+    reason: str  # max_claim_count
+    claim_count: int
+    at: str  # timestamp()
+
+
+class State(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What `Message.state` holds, as JSON."""
+
+    dead_letter: DeadLetter | None = None
+
+
+def checksum(body: bytes) -> str:
+    """The checksum of a body: MD5 over its bytes as they were sent, and marked as such."""
+    return 'MD5:' + hashlib.md5(body, usedforsecurity=False).hexdigest()
+
+
+def timestamp(at: float) -> str:
+    """An instant (s, UTC) as the API writes it."""
+    return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(at))

@@ -7,8 +7,7 @@ and `options.py`, name its `options.build_driver` under `queueservice.storage` i
 
 import typing
 
-from queueservice.storage import messages
-from queueservice.storage import records
+from queueservice.storage import messages, records
 
 
 class Driver(typing.Protocol):

@@ -24,8 +24,7 @@ import typing
 
 import msgspec
 
-from queueservice.model import messages
-from queueservice.model import queues
+from queueservice.model import messages, queues
 
 #: For how long a claim keeps hold of the messages that it returns as `dead`, in seconds.
 DEAD_LEASE = 30

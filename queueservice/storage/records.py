@@ -1,7 +1,8 @@
 """The record port: plain records with keys, unique sets and revisions. Everything that is not a message.
 
-A record is a dict with the fields of its table and `revision` (usable in conditions like any field), which the store keeps: 1 after insert,
-one more with each replace. Values are None, bool, int (64 bit), float, str, bytes and list of str.
+A record is a dict with the fields of its table and `revision`, which the store keeps: 1 after insert,
+one more with each replace. Conditions may name it like any field. Values are None, bool, int (64 bit),
+float, str, bytes and list of str.
 """
 
 import collections.abc
@@ -58,15 +59,15 @@ class Found(msgspec.Struct):
 
 
 class RecordStore(typing.Protocol):
-    def insert(
-        self, table: Table, records: collections.abc.Sequence[Record]
-    ) -> list[Record | errors.Duplicate]:
+    def insert(self, table: Table, records: collections.abc.Sequence[Record]) -> list[Record | errors.Duplicate]:
         """Store new records, each for itself: a Duplicate in the answer says that this one was not.
 
         Acknowledged records are durable. Interrupted: any of them may be stored.
         """
 
-    def replace(self, table: Table, records: collections.abc.Sequence[Record]) -> list[Record | errors.Stale | errors.Duplicate]:
+    def replace(
+        self, table: Table, records: collections.abc.Sequence[Record]
+    ) -> list[Record | errors.Stale | errors.Duplicate]:
         """Store each record over the one with the same key and the same revision, and raise its revision.
 
         :returns: for each the stored record, or `Stale` if the stored one has another revision or is

@@ -1,0 +1,56 @@
+"""The WSGI application, put together."""
+
+import falcon
+import msgspec
+
+from queueservice.api import dialects, errors, homes, routes
+from queueservice.api.middleware import context, policy
+from queueservice.api.resources import base, home
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What the API is told beside the services: option names, as values."""
+
+    admin_mode: bool = False
+    versions: tuple[str, ...] = routes.ORDER
+    any_client_id: tuple[int, int] | None = None  # (shortest, longest) where a Client-ID need not be a UUID
+
+
+def build_app(services, settings: Settings | None = None, policy_conf=None) -> falcon.App:
+    """The application that answers for `services` (`bootstrap.Services`).
+
+    :param policy_conf: an oslo.config object with the options of oslo.policy; None: the rules as they stand.
+    :raises ValueError: a resource has a method that no policy rule guards.
+    """
+    settings = settings or Settings()
+    read_client_id = context.read_any(*settings.any_client_id) if settings.any_client_id else context.read_uuid
+    app = falcon.App(
+        # In the order in which a request meets them.
+        middleware=[
+            context.ContextMiddleware(settings.admin_mode, read_client_id),
+            policy.PolicyMiddleware(policy_conf),
+        ]
+    )
+    app.req_options.strip_url_path_trailing_slash = False
+    errors.register(app)
+    versions = [version for version in routes.ORDER if version in settings.versions or version == '2']
+    app.add_route('/', home.Versions(versions))
+    for route in routes.PUBLIC_ROUTES:
+        app.add_route(route.path, route.resource(services))
+    for version in versions:
+        _add_version(app, services, version, settings.admin_mode)
+    return app
+
+
+def _add_version(app, services, version, admin_mode):
+    dialect = dialects.VERSIONS[version]
+    document = homes.DOCUMENTS[version] | (homes.ADMIN if admin_mode and version != '1' else {})
+    _add(app, f'{dialect.path}/', home.Home(services, dialect, document))
+    for route in routes.ROUTES:
+        if route.is_in(version) and (admin_mode or not route.admin):
+            _add(app, dialect.path + route.path, route.resource(services, dialect))
+
+
+def _add(app, path, resource):
+    policy.check_guarded(resource, public=isinstance(resource, base.PublicResource))
+    app.add_route(path, resource)

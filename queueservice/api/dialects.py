@@ -1,0 +1,194 @@
+"""What the versions of the API spell or do differently.
+
+`V2` states how things are today; `V1_1` and `V1` state only where they differ. Services know nothing of
+versions: what is behaviour reaches them as an ordinary argument.
+"""
+
+import msgspec
+
+from queueservice.api import media
+from queueservice.api.schemas import claims as claims_schemas
+from queueservice.api.schemas import messages as schemas
+from queueservice.model import messages
+from queueservice.services import claims as claims_service
+from queueservice.services import messages as messages_service
+
+UNSET = msgspec.UNSET
+
+
+def _given(value):
+    return None if value is UNSET else value
+
+
+class V2:
+    path = '/v2'
+    client_required = True  # Client-ID on every route
+    project_required = True
+    creates_queues = True  # a post makes its queue
+    queue_defaults = True  # a message takes the queue's ttl and delay
+    reserved_attributes = True  # queues show the reserved attributes that they do not set
+    empty_pages = True  # nothing found is an empty document; otherwise 204
+    idempotency = True
+    allows_pop = True
+    filters = True  # queues can be listed by name, by metadata, and counted
+    delays = True  # readers may ask for delayed messages
+    content_location = False
+    delete_wants = 'Either the parameter "ids" or the parameter "pop" is required, and not both.'
+
+    _post = msgspec.json.Decoder(schemas.PostIn)
+    _claim = msgspec.json.Decoder(claims_schemas.ClaimIn)
+
+    # -- what clients send -----------------------------------------------------------------------
+
+    def read_messages(self, raw: bytes) -> list[messages_service.Posted]:
+        """The messages of a post, each checked to be one that can be stored."""
+        sent = self._envelope(media.decode(raw, self._post))
+        if not sent:
+            raise media.empty_post()
+        posted = []
+        for one in sent:
+            body = media.check_value(bytes(one.body), 'The body of a message')
+            posted.append(self._posted(one, body))
+        return posted
+
+    def read_claim(self, raw: bytes) -> tuple[int | None, int | None]:
+        """(ttl, grace) of a new claim; None where the default is to be taken."""
+        if not raw:
+            return None, None
+        claim = media.decode(raw, self._claim)
+        return _given(claim.ttl), _given(claim.grace)
+
+    def read_renewal(self, raw: bytes) -> tuple[int | None, int | None]:
+        """(ttl, grace) of a claim that goes on; at least one of them is given."""
+        claim = media.decode(raw, self._claim)
+        if claim.ttl is UNSET and claim.grace is UNSET:
+            raise media.empty_renewal()
+        return _given(claim.ttl), _given(claim.grace)
+
+    # -- what clients get ------------------------------------------------------------------------
+
+    def posted(self, hrefs: list[str]):
+        return schemas.PostOut(hrefs)
+
+    def messages(self, base: str, listed: messages_service.Listed) -> list:
+        """Messages as a reader sees them; `base` is the path of their queue."""
+        now, queue_id = listed.now, listed.queue_id
+        return [self._message(base, queue_id, message, now) for message in listed.messages]
+
+    def bare(self, rendered: list):
+        """Messages that come without links: read by ids, or claimed."""
+        return schemas.MessagesOut(rendered)
+
+    def popped(self, listed: messages_service.Listed):
+        return schemas.MessagesOut(
+            [
+                schemas.PoppedOut(
+                    id=messages.encode_position(listed.queue_id, message.position),
+                    age=message.age(listed.now),
+                    ttl=message.ttl,
+                    body=msgspec.Raw(message.body),
+                    claim_count=message.claim_count,
+                    checksum=message.checksum or UNSET,
+                    dead_letter=_dead_letter(message),
+                )
+                for message in listed.messages
+            ]
+        )
+
+    def claim(self, base: str, held: claims_service.Held):
+        return claims_schemas.ClaimOut(
+            age=held.age, ttl=held.ttl, messages=self.messages(base, held.listed), href=f'{base}/claims/{held.id}'
+        )
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _envelope(self, post):
+        return post.messages
+
+    def _posted(self, one, body):
+        return messages_service.Posted(body, _given(one.ttl), _given(one.delay))
+
+    def _message(self, base, queue_id, message, now):
+        message_id = messages.encode_position(queue_id, message.position)
+        return schemas.MessageOut(
+            message_id,
+            _href(base, message_id, message),
+            message.ttl,
+            message.age(now),
+            msgspec.Raw(message.body),
+            message.checksum or UNSET,
+            _dead_letter(message),
+        )
+
+
+class V1_1(V2):
+    path = '/v1.1'
+    queue_defaults = False
+    reserved_attributes = False
+    filters = False
+    delays = False
+
+    _post = msgspec.json.Decoder(schemas.PostInV1_1)
+
+    def _posted(self, one, body):
+        return messages_service.Posted(body, _given(one.ttl))
+
+    def _message(self, base, queue_id, message, now):
+        shown = super()._message(base, queue_id, message, now)
+        shown.checksum = shown.dead_letter = UNSET
+        return shown
+
+
+class V1(V1_1):
+    path = '/v1'
+    client_required = False
+    project_required = False
+    creates_queues = False
+    empty_pages = False
+    idempotency = False
+    allows_pop = False
+    content_location = True
+    delete_wants = 'Missing parameter: "ids" is required.'
+
+    _post = msgspec.json.Decoder(list[schemas.MessageInV1])
+    _claim = msgspec.json.Decoder(claims_schemas.ClaimInV1)
+    _renewal = msgspec.json.Decoder(claims_schemas.ClaimPatchInV1)
+
+    def read_claim(self, raw):
+        claim = media.decode(raw, self._claim)
+        return claim.ttl, claim.grace
+
+    def read_renewal(self, raw):
+        claim = media.decode(raw, self._renewal)
+        return claim.ttl, claim.grace
+
+    def posted(self, hrefs):
+        return schemas.PostOutV1(hrefs)
+
+    def bare(self, rendered):
+        return rendered
+
+    def _envelope(self, post):
+        return post
+
+    def _message(self, base, queue_id, message, now):
+        message_id = messages.encode_position(queue_id, message.position)
+        return schemas.MessageOutV1(
+            _href(base, message_id, message), message.ttl, message.age(now), msgspec.Raw(message.body)
+        )
+
+
+#: Name in the configuration -> dialect, in the order in which versions are listed.
+VERSIONS = {'1': V1(), '1.1': V1_1(), '2': V2()}
+
+
+def _href(base, message_id, message):
+    if message.claim_id is None:
+        return f'{base}/messages/{message_id}'
+    return f'{base}/messages/{message_id}?claim_id={message.claim_id}'
+
+
+def _dead_letter(message):
+    if not message.state:
+        return UNSET
+    return msgspec.json.decode(message.state, type=messages.State).dead_letter or UNSET

@@ -1,0 +1,71 @@
+"""What a domain error looks like to a client: one table, and the handlers that Falcon calls."""
+
+import logging
+
+import falcon
+
+from queueservice.api import media
+from queueservice.model import errors
+from queueservice.storage import errors as storage_errors
+
+_LOG = logging.getLogger(__name__)
+
+#: Domain error -> status and title. The closest class in an error's ancestry counts.
+ANSWERS = {
+    errors.Invalid: (falcon.HTTP_400, 'Invalid API request'),
+    errors.BodyInvalid: (falcon.HTTP_400, 'Invalid request body'),
+    errors.ParameterInvalid: (falcon.HTTP_400, 'Invalid parameter'),
+    errors.HeaderInvalid: (falcon.HTTP_400, 'Invalid header value'),
+    errors.HeaderMissing: (falcon.HTTP_400, 'Missing header value'),
+    errors.NameInvalid: (falcon.HTTP_400, 'Invalid queue identification'),
+    errors.ClaimMismatch: (falcon.HTTP_400, 'Unable to delete'),
+    errors.MessageClaimed: (falcon.HTTP_403, 'Unable to delete'),
+    errors.NotAuthorized: (falcon.HTTP_403, 'Not authorized'),
+    errors.NotFound: (falcon.HTTP_404, 'Not found'),
+    errors.Conflict: (falcon.HTTP_409, 'Resource conflict'),
+}
+
+#: Seconds after which a client may try again when the storage does not answer.
+_RETRY_AFTER = '5'
+
+
+def register(app: falcon.App) -> None:
+    app.set_error_serializer(serialize)
+    app.add_error_handler(Exception, handle_fault)
+    app.add_error_handler(errors.ServiceError, handle_service_error)
+    app.add_error_handler(storage_errors.Unavailable, handle_unavailable)
+
+
+def serialize(req, resp, error) -> None:
+    """Errors are JSON, whatever the request would accept: better read than hidden."""
+    document = {'title': error.title}
+    if error.description:
+        document['description'] = error.description
+    resp.data = media.encode(document)
+    resp.content_type = falcon.MEDIA_JSON
+    resp.append_header('Vary', 'Accept')
+
+
+def handle_service_error(req, resp, error, params) -> None:
+    status, title = next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
+    raise falcon.HTTPError(status, title=title, description=str(error))
+
+
+def handle_unavailable(req, resp, error, params) -> None:
+    _LOG.error('The storage does not answer (%s): %s', getattr(req.context, 'request_id', '-'), error)
+    raise falcon.HTTPError(
+        falcon.HTTP_503,
+        title='Service temporarily unavailable',
+        description='The storage does not answer. Please try again in a few seconds.',
+        headers={'Retry-After': _RETRY_AFTER},
+    )
+
+
+def handle_fault(req, resp, error, params) -> None:
+    request_id = getattr(req.context, 'request_id', '-')
+    _LOG.exception('Request %s failed', request_id)
+    raise falcon.HTTPError(
+        falcon.HTTP_500,
+        title='Internal server error',
+        description=f'The operator finds the cause in the log under {request_id}.',
+    )

@@ -1,0 +1,129 @@
+"""Bodies in and out: bytes, JSON, and what is wrong with them in words."""
+
+import re
+
+import msgspec
+
+from queueservice.model import errors, limits
+
+encode = msgspec.json.Encoder().encode
+
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_NUMBERS = re.compile(rb'-?[0-9][0-9.eE+-]*')
+#: Only a number written like this can be too large for a double.
+_MAY_OVERFLOW = re.compile(rb'[eE]\+?[0-9]{3}|[0-9]{309}')
+
+_MISSING = re.compile(r'Object missing required field `(?P<field>[^`]+)`(?: - at `(?P<path>[^`]+)`)?')
+_WRONG_TYPE = re.compile(r'Expected `(?P<expected>[^`]+)`, got `(?P<got>[^`]+)`(?: - at `(?P<path>[^`]+)`)?')
+
+
+def read(req, most: int, what: str = 'Request body', name: str = 'max_messages_post_size') -> bytes:
+    """Read the whole body, counting what arrives: a declared length is believed only to refuse early.
+
+    No body is b''. A body of unknown length (chunked) is read where the server marks its end.
+
+    :raises BodyTooLarge: more than `most` bytes; no more than that is held in memory.
+    """
+    length = req.env.get('CONTENT_LENGTH')
+    if length:
+        declared = req.content_length
+        if declared > most:
+            raise errors.BodyTooLarge(what=what, size=declared, most=most, name=name)
+        raw = req.env['wsgi.input'].read(declared)
+        if len(raw) < declared:
+            raise errors.BodyInvalid(
+                description=f'The request body ended after {len(raw)} of the {declared} bytes that Content-Length says.'
+            )
+        return raw
+    if not req.env.get('wsgi.input_terminated'):
+        return b''
+    raw = req.env['wsgi.input'].read(most + 1)
+    if len(raw) > most:
+        raise errors.BodyTooLarge(what=what, size=f'more than {most}', most=most, name=name)
+    return raw
+
+
+def decode(raw: bytes, decoder: msgspec.json.Decoder):
+    """Decode a JSON document into what `decoder` is for.
+
+    :raises BodyInvalid: naming the place and what should be there.
+    """
+    if not raw:
+        raise errors.BodyInvalid(description='Request body can not be empty. Send a JSON document.')
+    try:
+        # msgspec does not look at the UTF-8 of what it passes over.
+        raw.decode()
+        return decoder.decode(raw)
+    except UnicodeDecodeError as error:
+        raise errors.BodyInvalid(
+            description=f'Request body could not be parsed. It is not UTF-8 (byte {error.start}).'
+        ) from None
+    except msgspec.ValidationError as error:
+        raise errors.BodyInvalid(description=_explain(str(error))) from None
+    except msgspec.DecodeError as error:
+        raise errors.BodyInvalid(description=f'Request body could not be parsed. {error}.') from None
+    except RecursionError:
+        raise errors.BodyInvalid(description=_too_deep('The request body')) from None
+
+
+def check_value(raw: bytes, what: str) -> bytes:
+    """Check what decoding an envelope leaves unlooked at in a JSON value, and return it.
+
+    Nesting is bounded, and numbers are finite as doubles. Whole numbers may have any length.
+
+    :param raw: valid JSON.
+    """
+    if raw.count(b'[') + raw.count(b'{') > limits.MAX_DEPTH and _depth(raw) > limits.MAX_DEPTH:
+        raise errors.BodyInvalid(description=_too_deep(what))
+    if _MAY_OVERFLOW.search(raw) and any(_overflows(number) for number in _NUMBERS.findall(_STRINGS.sub(b'', raw))):
+        raise errors.BodyInvalid(description=f'{what} holds a number that is out of range for a double.')
+    return raw
+
+
+def _overflows(number):
+    # A whole number is exact at any length; only what is written as a fraction or with an exponent is a double.
+    return not number.lstrip(b'-').isdigit() and float(number) in (float('inf'), float('-inf'))
+
+
+def _depth(raw):
+    depth = deepest = 0
+    for character in _STRINGS.sub(b'', raw):
+        if character in b'[{':
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in b']}':
+            depth -= 1
+    return deepest
+
+
+def _too_deep(what):
+    return f'{what} is nested too deeply: at most {limits.MAX_DEPTH} levels are allowed.'
+
+
+def _explain(message):
+    missing = _MISSING.match(message)
+    if missing:
+        place = _place(missing['path'])
+        if missing['field'] == 'messages':
+            return 'No messages were found in the request body. Missing "messages" field.'
+        return f'Missing "{missing["field"]}" field{place}.'
+    wrong = _WRONG_TYPE.match(message)
+    if wrong:
+        expected = {'object': 'dict', 'array': 'list'}.get(wrong['expected'], wrong['expected'])
+        if not wrong['path']:
+            return f'Document type not supported. It must be a {expected}, not {wrong["got"]}.'
+        field = wrong['path'].rpartition('.')[2]
+        return f'The value of the "{field}" field must be a {expected}, not {wrong["got"]}{_place(wrong["path"])}.'
+    return f'Request body is not as it should be: {message}.'
+
+
+def _place(path):
+    return f' (at {path})' if path else ''
+
+
+def empty_post() -> errors.BodyInvalid:
+    return errors.BodyInvalid(description='No messages were found in the request body. Send at least one.')
+
+
+def empty_renewal() -> errors.BodyInvalid:
+    return errors.BodyInvalid(description='Missing "ttl" or "grace" field: say for how long the claim is to go on.')

@@ -1,0 +1,54 @@
+"""The versions document, and the home document of each version."""
+
+import falcon
+
+from queueservice.api import media
+from queueservice.api.resources import base
+
+_UPDATED = {'1': '2014-9-11T17:47:05Z', '1.1': '2016-7-29T02:22:47Z', '2': '2014-9-24T04:06:47Z'}
+
+
+class Versions(base.PublicResource):
+    """Which versions are served. Needs no headers, no project and no token."""
+
+    def __init__(self, names: list[str]):
+        self._document = media.encode({'versions': [self._describe(name) for name in names]})
+
+    def on_get(self, req, resp):
+        resp.status = falcon.HTTP_300
+        resp.data = self._document
+
+    def _describe(self, name):
+        label = name.replace('.', '_')
+        return {
+            'id': name,
+            'status': 'CURRENT' if name == '2' else 'DEPRECATED',
+            'updated': _UPDATED[name],
+            'media-types': [{'base': 'application/json', 'type': f'application/vnd.openstack.messaging-v{label}+json'}],
+            'links': [{'href': f'/v{name}/', 'rel': 'self'}],
+        }
+
+
+class Home(base.Resource):
+    """What can be reached from here, as a JSON home document.
+
+    Source: draft-nottingham-json-home.
+    """
+
+    policies = {'GET': 'home:get'}
+
+    def __init__(self, services, dialect, document: dict):
+        super().__init__(services, dialect)
+        self._document = document
+
+    def on_get(self, req, resp):
+        base_path = req.context.base
+        resources = {
+            f'rel/{name}': {**entry, key: base_path + entry[key]}
+            for name, entry in self._document.items()
+            for key in ('href-template', 'href')
+            if key in entry
+        }
+        resp.data = media.encode({'resources': resources})
+        resp.content_type = 'application/json-home'
+        resp.set_header('Cache-Control', 'max-age=86400')

@@ -1,0 +1,113 @@
+"""Messages of a queue."""
+
+import hashlib
+import re
+
+import falcon
+
+from queueservice.api import links, media, params
+from queueservice.api.middleware import context
+from queueservice.api.resources import base
+from queueservice.api.schemas import messages as schemas
+from queueservice.model import errors, limits
+from queueservice.services import messages as messages_service
+
+_PAGE_PARAMETERS = ('marker', 'limit', 'echo', 'include_claimed', 'include_delayed')
+_IDEMPOTENCY_KEY = re.compile(r'[!-~]{1,255}')
+
+
+class MessageCollection(base.Resource):
+    policies = {'GET': 'messages:get_all', 'POST': 'messages:create', 'DELETE': 'messages:delete_all'}
+
+    def on_post(self, req, resp, queue_name):
+        raw = media.read(req, self.services.limits.max_messages_post_size, 'Message collection size')
+        ids = self.services.messages.post(
+            req.context.queue,
+            self.dialect.read_messages(raw),
+            context.client(req),
+            size=len(raw),
+            create=self.dialect.creates_queues,
+            queue_defaults=self.dialect.queue_defaults,
+            idempotency=_read_idempotency(req, raw) if self.dialect.idempotency else None,
+        )
+        path = f'{links.queue(req, queue_name)}/messages'
+        resp.data = media.encode(self.dialect.posted([f'{path}/{one}' for one in ids]))
+        resp.set_header('Location', f'{path}?ids={",".join(ids)}')
+        resp.status = falcon.HTTP_201
+
+    def on_get(self, req, resp, queue_name):
+        ids = params.words(req, 'ids') if req.query_string else None
+        if ids:
+            self._get_many(req, resp, queue_name, ids)
+        else:
+            self._list(req, resp, queue_name)
+
+    def on_delete(self, req, resp, queue_name):
+        ids = params.words(req, 'ids')
+        pop = params.integer(req, 'pop') if self.dialect.allows_pop else None
+        if bool(ids) == (pop is not None):
+            raise errors.ParameterInvalid(description=self.dialect.delete_wants)
+        if pop is not None:
+            resp.data = media.encode(self.dialect.popped(self.services.messages.pop(req.context.queue, pop)))
+            return
+        self.services.messages.delete_many(req.context.queue, ids, params.words(req, 'claim_ids'))
+        resp.status = falcon.HTTP_204
+
+    def _list(self, req, resp, queue_name):
+        client = context.client(req)
+        if req.query_string:
+            listed = self.services.messages.page(
+                req.context.queue,
+                marker=params.text(req, 'marker'),
+                limit=params.integer(req, 'limit', limits.DEFAULT_PAGE),
+                not_from=None if params.boolean(req, 'echo') else client,
+                include_claimed=params.boolean(req, 'include_claimed'),
+                include_delayed=self.dialect.delays and params.boolean(req, 'include_delayed'),
+            )
+        else:
+            listed = self.services.messages.page(req.context.queue, not_from=client)
+        if listed.marker is None and not self.dialect.empty_pages:
+            resp.status = falcon.HTTP_204
+            return
+        path = links.queue(req, queue_name)
+        next_links = []
+        if listed.marker is not None:
+            href = links.next_page(req, f'{path}/messages', _PAGE_PARAMETERS, listed.marker)
+            next_links.append(schemas.Link(href))
+        shown = self.dialect.messages(path, listed)
+        resp.data = media.encode(schemas.PageOut(shown, next_links))
+
+    def _get_many(self, req, resp, queue_name, ids):
+        listed = self.services.messages.get_many(req.context.queue, ids)
+        if listed.messages:
+            shown = self.dialect.messages(links.queue(req, queue_name), listed)
+            resp.data = media.encode(self.dialect.bare(shown))
+        elif self.dialect.empty_pages:
+            raise errors.MessagesNotFound(queue=queue_name)
+        else:
+            resp.status = falcon.HTTP_204
+
+
+class MessageItem(base.Resource):
+    policies = {'GET': 'messages:get', 'DELETE': 'messages:delete'}
+
+    def on_get(self, req, resp, queue_name, message_id):
+        listed = self.services.messages.get(req.context.queue, message_id)
+        (shown,) = self.dialect.messages(links.queue(req, queue_name), listed)
+        resp.data = media.encode(shown)
+
+    def on_delete(self, req, resp, queue_name, message_id):
+        claim_id = params.text(req, 'claim_id') if req.query_string else None
+        self.services.messages.delete(req.context.queue, message_id, claim_id)
+        resp.status = falcon.HTTP_204
+
+
+def _read_idempotency(req, raw):
+    key = req.env.get('HTTP_IDEMPOTENCY_KEY')
+    if key is None:
+        return None
+    if not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise errors.HeaderInvalid(
+            description='The "Idempotency-Key" header must consist of 1 to 255 visible ASCII characters.'
+        )
+    return messages_service.Idempotency(key, hashlib.sha256(raw).digest())

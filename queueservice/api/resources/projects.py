@@ -1,0 +1,44 @@
+"""Projects: what they keep, and their limits."""
+
+import falcon
+
+from queueservice.api import links, media, params
+from queueservice.api.resources import base
+from queueservice.api.schemas import messages as messages_schemas
+from queueservice.api.schemas import queues as schemas
+from queueservice.model import limits, queues
+
+_PAGE_PARAMETERS = ('marker', 'limit')
+
+
+class ProjectCollection(base.Resource):
+    policies = {'GET': 'projects:get_all'}
+
+    def on_get(self, req, resp):
+        projects = self.services.projects.page(
+            marker=params.text(req, 'marker'), limit=params.integer(req, 'limit', limits.DEFAULT_PAGE)
+        )
+        path = f'{req.context.base}/projects'
+        answer = schemas.ProjectsOut([schemas.ProjectLinkOut(one, links.project(req, one)) for one in projects], [])
+        if projects:
+            href = links.next_page(req, path, _PAGE_PARAMETERS, projects[-1])
+            answer.links.append(messages_schemas.Link(href))
+        resp.data = media.encode(answer)
+
+
+class ProjectItem(base.Resource):
+    policies = {'GET': 'projects:get'}
+
+    def on_get(self, req, resp, project_id):
+        queues.check_project(project_id)
+        if project_id != req.context.project and 'admin' not in req.context.roles:
+            raise falcon.HTTPNotFound(title='Not found', description='There is no such project.')
+        usage = self.services.projects.usage(queues.PROJECT, project_id)
+        counts = schemas.UsageOut(
+            free=usage.messages - usage.claimed - usage.delayed,
+            claimed=usage.claimed,
+            delayed=usage.delayed,
+            total=usage.messages,
+        )
+        bounds = self.services.projects.limits()
+        resp.data = media.encode(schemas.ProjectOut(project_id, usage.queues, counts, usage.bytes, bounds))

@@ -1,0 +1,46 @@
+"""The whole API on one screen."""
+
+import typing
+
+from queueservice.api.resources import claims, health, messages, projects, queues
+
+#: The versions, oldest first.
+ORDER = ('1', '1.1', '2')
+
+
+class Route(typing.NamedTuple):
+    path: str
+    resource: type
+    since: str = '1'
+    until: str = '2'
+    admin: bool = False  # only with [DEFAULT] admin_mode
+
+    def is_in(self, version: str) -> bool:
+        return ORDER.index(self.since) <= ORDER.index(version) <= ORDER.index(self.until)
+
+
+#: Routes of a version, below its path.
+ROUTES = (
+    Route('/queues', queues.QueueCollection),
+    Route('/queues/{queue_name}', queues.QueueItemV1, until='1'),
+    Route('/queues/{queue_name}', queues.QueueItem, since='1.1', until='1.1'),
+    Route('/queues/{queue_name}', queues.QueueItemV2, since='2'),
+    Route('/queues/{queue_name}/metadata', queues.QueueMetadata, until='1'),
+    Route('/queues/{queue_name}/stats', queues.QueueStats),
+    Route('/queues/{queue_name}/purge', queues.QueuePurge, since='2'),
+    Route('/queues/{queue_name}/messages', messages.MessageCollection),
+    Route('/queues/{queue_name}/messages/{message_id}', messages.MessageItem),
+    Route('/queues/{queue_name}/claims', claims.ClaimCollection),
+    Route('/queues/{queue_name}/claims/{claim_id}', claims.ClaimItem),
+    Route('/projects', projects.ProjectCollection, since='2'),
+    Route('/projects/{project_id}', projects.ProjectItem, since='2'),
+    Route('/health', health.PublicPing, until='1'),
+    Route('/health', health.Report, since='1.1', admin=True),
+    Route('/ping', health.Ping, since='1.1'),
+)
+
+#: Routes outside the versions. The versions document `/` and the home documents are made in `app`.
+PUBLIC_ROUTES = (
+    Route('/healthz', health.Liveness),
+    Route('/readyz', health.PublicPing),
+)

@@ -1,0 +1,83 @@
+"""The documents that queues come and go in."""
+
+import typing
+
+import msgspec
+
+from queueservice.api.schemas import messages
+
+Unset = msgspec.UNSET
+
+#: A metadata document.
+Metadata = dict[str, typing.Any]
+
+
+class OperationIn(msgspec.Struct):
+    """One step of a JSON patch."""
+
+    op: typing.Literal['add', 'replace', 'remove']
+    path: str
+    value: typing.Any = Unset
+
+
+class PurgeIn(msgspec.Struct):
+    resource_types: list[typing.Literal['messages', 'subscriptions']]
+
+
+class QueueOut(msgspec.Struct):
+    name: str
+    href: str
+    metadata: Metadata | msgspec.UnsetType = Unset
+
+
+class PageOut(msgspec.Struct):
+    queues: list[QueueOut]
+    links: list[messages.Link]
+    count: int | msgspec.UnsetType = Unset
+
+
+class EndOut(msgspec.Struct):
+    """The oldest or the newest message of a queue."""
+
+    age: int
+    created: str
+    href: str
+
+
+class CountsOut(msgspec.Struct):
+    claimed: int
+    free: int
+    total: int
+    oldest: EndOut | msgspec.UnsetType = Unset
+    newest: EndOut | msgspec.UnsetType = Unset
+
+
+class StatsOut(msgspec.Struct):
+    messages: CountsOut
+
+
+class UsageOut(msgspec.Struct):
+    free: int
+    claimed: int
+    delayed: int
+    total: int
+
+
+class ProjectOut(msgspec.Struct):
+    """What a project keeps in the store, and the bounds that hold for it."""
+
+    project_id: str
+    queues: int
+    messages: UsageOut
+    bytes: int
+    limits: dict[str, int]
+
+
+class ProjectLinkOut(msgspec.Struct):
+    project_id: str
+    href: str
+
+
+class ProjectsOut(msgspec.Struct):
+    projects: list[ProjectLinkOut]
+    links: list[messages.Link]

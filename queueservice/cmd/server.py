@@ -1,0 +1,202 @@
+"""queueservice-server: the service behind gunicorn, in one process tree."""
+
+import argparse
+import concurrent.futures
+import importlib.metadata
+import ipaddress
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+
+from gunicorn import arbiter
+from gunicorn.app import base
+from oslo_config import cfg
+
+from queueservice import bootstrap
+from queueservice.conf import opts
+from queueservice.storage import base as storage_base
+from queueservice.storage import errors as storage_errors
+from queueservice.storage import loader
+
+#: Exit status where the service cannot start as it is set up.
+MISCONFIGURED = 2
+
+
+class Refusal(Exception):
+    """A reason not to start, in one line for the operator."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = _Parser(prog='queueservice-server', description='Serve the queueing API.')
+    parser.add_argument('--config-file', action='append', default=[], metavar='FILE', help='read this file; repeatable')
+    parser.add_argument('--config-dir', action='append', default=[], metavar='DIR', help='read the *.conf files in it')
+    parser.add_argument('--bind', metavar='HOST:PORT', help='listen here ([server] host, port)')
+    parser.add_argument('--workers', type=int, metavar='N', help='processes ([server] workers)')
+    parser.add_argument('--threads', type=int, metavar='N', help='threads of each process ([server] threads)')
+    parser.add_argument('--access-log', action='store_true', default=None, help='log one line for each request')
+    parser.add_argument('--version', action='version', version=_version())
+    arguments = parser.parse_args(argv)
+    try:
+        Server(arguments).run()
+    except Refusal as refusal:
+        print(f'queueservice-server: {refusal}', file=sys.stderr)
+        return MISCONFIGURED
+    return 0
+
+
+class Server(base.BaseApplication):
+    """gunicorn's application: reads the configuration at start and again on SIGHUP."""
+
+    def __init__(self, arguments: argparse.Namespace):
+        self._arguments = arguments
+        self._conf: cfg.ConfigOpts | None = None
+        self._driver: storage_base.Driver | None = None
+        super().__init__()
+
+    def load_config(self):
+        try:
+            conf = _read_configuration(self._arguments)
+            driver = _build_driver(conf)
+            settings = _gunicorn_settings(conf, driver)
+        except Refusal as refusal:
+            if self._conf is None:
+                raise
+            print(f'queueservice-server: the old configuration stays: {refusal}', file=sys.stderr)
+            conf, driver = self._conf, self._driver
+            settings = _gunicorn_settings(conf, driver)
+        self._conf, self._driver = conf, driver
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+        self.cfg.set('when_ready', self._announce)
+        self.cfg.set('post_worker_init', self._begin_work)
+        self.cfg.set('worker_exit', self._end_work)
+
+    def load(self):
+        # In each worker, so that nothing of the storage is open across the fork.
+        self._services = bootstrap.build_services(self._driver, bootstrap.read_limits(self._conf))
+        return bootstrap.build_application(self._conf, self._services)
+
+    def run(self):
+        _check_port(self._conf)
+        _prepare(self._driver)
+        _Arbiter(self).run()
+
+    def _announce(self, server):
+        host, port = self._conf.server.host, self._conf.server.port
+        shown = f'[{host}]' if ':' in host else host
+        print(f'queueservice {_version()} is listening on http://{shown}:{port}')
+        print(f'  storage: {self._conf.storage.driver}, {self._driver.location}')
+        print(f'  workers: {self.cfg.workers}, with {self.cfg.threads} threads each')
+        print('  authentication: none; X-Project-Id is believed', flush=True)
+
+    def _begin_work(self, worker):
+        # Ctrl-C reaches the whole process group; only the arbiter acts on it, so that requests can finish.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._services.housekeeping.start()
+
+    def _end_work(self, server, worker):
+        self._services.housekeeping.stop()
+        self._driver.close()
+
+
+class _Arbiter(arbiter.Arbiter):
+    def handle_int(self):
+        """SIGINT, like SIGTERM, lets requests in progress finish."""
+        self.handle_term()
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        print(f'{self.prog}: {message} (see {self.prog} --help)', file=sys.stderr)
+        sys.exit(MISCONFIGURED)
+
+
+def _version():
+    return importlib.metadata.version('queueservice')
+
+
+def _read_configuration(arguments):
+    overrides = {
+        'server.workers': arguments.workers,
+        'server.threads': arguments.threads,
+        'server.access_log': arguments.access_log,
+    }
+    if arguments.bind is not None:
+        host, _, port = arguments.bind.rpartition(':')
+        if not host or not port.isdigit():
+            raise Refusal(f'--bind {arguments.bind} is not HOST:PORT.')
+        overrides['server.host'] = host.strip('[]')
+        overrides['server.port'] = int(port)
+    try:
+        return opts.load(arguments.config_file, arguments.config_dir, **overrides)
+    except (cfg.Error, ValueError) as error:
+        raise Refusal(' '.join(str(error).split())) from None
+
+
+def _build_driver(conf):
+    try:
+        return bootstrap.load_driver(conf)
+    except (loader.UnknownDriver, ValueError) as error:
+        raise Refusal(str(error)) from None
+
+
+def _gunicorn_settings(conf, driver):
+    server = conf.server
+    if not server.allow_open_noauth and not _is_loopback(server.host):
+        raise Refusal(
+            f'Without authentication only loopback addresses may be listened on, and {server.host} is none. '
+            'Set [server] allow_open_noauth = true if everybody who reaches it may use every project.'
+        )
+    if not driver.shared and (server.workers or 1) > 1:
+        raise Refusal(
+            f'The storage driver "{conf.storage.driver}" keeps messages inside one process, so [server] workers must '
+            f'be 1, not {server.workers}.'
+        )
+    host = f'[{server.host}]' if ':' in server.host else server.host
+    return {
+        'bind': f'{host}:{server.port}',
+        'workers': server.workers or (min(os.cpu_count() or 1, 8) if driver.shared else 1),
+        'threads': server.threads or (8 if driver.shared else 1),
+        'worker_class': 'gthread',
+        'accesslog': '-' if server.access_log else None,
+        'graceful_timeout': server.graceful_timeout,
+        'loglevel': 'warning',
+        'proc_name': 'queueservice-server',
+        'control_socket_disable': True,
+    }
+
+
+def _is_loopback(host):
+    if host == 'localhost':
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_port(conf):
+    host, port = conf.server.host, conf.server.port
+    family = socket.AF_INET6 if ':' in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise Refusal(f'Cannot listen on {host}:{port}: {error.strerror}. Choose another with --bind.') from None
+
+
+def _prepare(driver):
+    """Prepare the store in a process that ends before the workers begin: nothing stays open over their fork."""
+    context = multiprocessing.get_context('fork')
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        try:
+            pool.submit(driver.prepare).result()
+        except storage_errors.Unavailable as error:
+            raise Refusal(str(error)) from None
+
+
+if __name__ == '__main__':
+    sys.exit(main())

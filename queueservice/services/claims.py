@@ -1,0 +1,121 @@
+"""Claims: messages leased to a worker for a time."""
+
+import collections.abc
+import time
+
+import msgspec
+
+from queueservice.model import errors, messages
+from queueservice.model import limits as limits_module
+from queueservice.model import queues as queues_model
+from queueservice.services import dead_letters, queues
+from queueservice.services import messages as messages_service
+from queueservice.storage import base
+from queueservice.storage import messages as store
+
+
+class Held(msgspec.Struct):
+    """A live claim and what it holds."""
+
+    id: str
+    ttl: int  # s
+    age: int  # s since it was made or last renewed
+    listed: messages_service.Listed
+
+
+class Claims:
+    def __init__(
+        self,
+        driver: base.Driver,
+        queues: queues.Queues,
+        dead_letters: dead_letters.DeadLetters,
+        limits: limits_module.Limits,
+        clock: collections.abc.Callable[[], float] = time.time,
+    ):
+        self._store = driver.messages
+        self._queues = queues
+        self._dead_letters = dead_letters
+        self._limits = limits
+        self._clock = clock
+
+    def create(
+        self,
+        key: queues_model.QueueKey,
+        ttl: int | None = None,
+        grace: int | None = None,
+        limit: int = limits_module.DEFAULT_PAGE,
+    ) -> Held | None:
+        """Lease up to `limit` of the oldest free messages for `ttl` seconds; None if there are none.
+
+        They live at least until the claim ends and `grace` seconds more.
+        """
+        ttl = self._limits.default_claim_ttl if ttl is None else self._limits.check_claim_ttl(ttl)
+        grace = self._limits.default_claim_grace if grace is None else self._limits.check_claim_grace(grace)
+        self._limits.check_claim_limit(limit)
+        now = self._clock()
+        claim = messages.Claim(messages.new_id(), ttl, now + ttl)
+
+        def lease(queue):
+            claimed = self._store.claim(
+                queue,
+                claim,
+                limit,
+                now,
+                keep_until=claim.ends_at + grace,
+                max_claims=dead_letters.max_claims(queue),
+            )
+            self._dead_letters.bury(queue, claim, claimed.dead, now)
+            if not claimed.messages:
+                return None
+            return Held(claim.id, ttl, 0, messages_service.Listed(queue.id, claimed.messages, now))
+
+        return self._queues.use(key, lease, missing=lambda: None)
+
+    def get(self, key: queues_model.QueueKey, claim_id: str) -> Held:
+        """The claim and the messages that it still holds.
+
+        :raises ClaimNotFound: it never was, has ended, or holds nothing any more.
+        """
+        now = self._clock()
+
+        def read(queue):
+            selection = store.Selection(claim_id=claim_id, limit=self._limits.max_messages_per_claim_or_pop)
+            held = self._store.select(queue, selection, now).messages
+            if not held:
+                self._refuse(key, claim_id)
+            ttl = held[0].claim_ttl
+            age = max(0, int(ttl - (held[0].available_at - now)))
+            return Held(claim_id, ttl, age, messages_service.Listed(queue.id, held, now))
+
+        return self._queues.use(key, read, missing=lambda: self._refuse(key, claim_id))
+
+    def update(self, key: queues_model.QueueKey, claim_id: str, ttl: int | None = None, grace: int | None = None):
+        """Let the claim end `ttl` seconds from now; its messages live `grace` seconds longer at least.
+
+        :param grace: 0 is allowed here for API v1, which has it as its default.
+        :raises ClaimNotFound: it never was, has ended, or holds nothing any more.
+        """
+        ttl = self._limits.default_claim_ttl if ttl is None else self._limits.check_claim_ttl(ttl)
+        if grace is None:
+            grace = self._limits.default_claim_grace
+        elif grace:
+            self._limits.check_claim_grace(grace)
+        now = self._clock()
+        ends_at = now + ttl
+        change = messages.Change(ends_at=ends_at, ttl=ttl, keep_until=ends_at + grace)
+
+        def renew(queue):
+            if not self._store.renew(queue, claim_id, (change,), now):
+                self._refuse(key, claim_id)
+
+        self._queues.use(key, renew, missing=lambda: self._refuse(key, claim_id))
+
+    def delete(self, key: queues_model.QueueKey, claim_id: str) -> None:
+        """Release what the claim holds; its messages are free at once. Nothing happens if it has ended."""
+        now = self._clock()
+        self._queues.use(
+            key, lambda queue: self._store.renew(queue, claim_id, (messages.Change(),), now), missing=lambda: None
+        )
+
+    def _refuse(self, key, claim_id):
+        raise errors.ClaimNotFound(claim_id=claim_id, queue=key.name)

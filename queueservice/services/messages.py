@@ -1,0 +1,277 @@
+"""Messages: posted, listed, read, deleted and popped."""
+
+import collections.abc
+import time
+
+import msgspec
+
+from queueservice.model import errors, messages
+from queueservice.model import limits as limits_module
+from queueservice.model import queues as queues_model
+from queueservice.services import dead_letters, queues
+from queueservice.storage import base
+from queueservice.storage import errors as storage_errors
+from queueservice.storage import messages as store
+
+#: Seconds for which an Idempotency-Key is remembered.
+KEY_WINDOW = 24 * 3600
+#: Seconds after which messages come back that a pop was to move to a dead-letter queue and did not.
+_POP_CLAIM_TTL = 60
+
+_DEFAULTS = queues_model.Settings()
+
+
+class Posted(msgspec.Struct):
+    """A message as a client posts it; None where it leaves the choice to the queue and the operator."""
+
+    body: bytes
+    ttl: int | None = None  # s
+    delay: int | None = None  # s
+
+
+class Idempotency(msgspec.Struct):
+    """A promise of the client that requests with the same key and the same digest are one request."""
+
+    key: str
+    digest: bytes
+
+
+class Listed(msgspec.Struct):
+    """Messages of one life of a queue, by position."""
+
+    queue_id: str
+    messages: list[messages.Message]
+    now: float  # s, UTC; what their ages are counted to
+    marker: str | None = None  # go on from here; None: nothing is visible behind what is here
+
+
+class Messages:
+    def __init__(
+        self,
+        driver: base.Driver,
+        queues: queues.Queues,
+        dead_letters: dead_letters.DeadLetters,
+        limits: limits_module.Limits,
+        clock: collections.abc.Callable[[], float] = time.time,
+    ):
+        self._store = driver.messages
+        self._queues = queues
+        self._dead_letters = dead_letters
+        self._limits = limits
+        self._clock = clock
+
+    def post(
+        self,
+        key: queues_model.QueueKey,
+        posted: list[Posted],
+        client: bytes,
+        *,
+        size: int,
+        create: bool = True,
+        queue_defaults: bool = True,
+        idempotency: Idempotency | None = None,
+    ) -> list[str]:
+        """Store messages and return their ids, in the same order. All or nothing.
+
+        :param size: bytes of the whole request, held against the queue's and the operator's bound.
+        :param create: make the queue if there is none; nothing is made for a post that is refused.
+        :param queue_defaults: let the queue's defaults fill in what a message leaves open.
+        :raises QueueNotFound: there is none, and not `create`.
+        :raises KeyReused: the idempotency key came with another digest before.
+        """
+        now = self._clock()
+        queue = self._queues.find(key)
+        while True:
+            if queue is None and not create:
+                raise errors.QueueNotFound(queue=key.name)
+            settings = queue.settings if queue else _DEFAULTS
+            self._limits.check_post_size(size, settings.max_messages_post_size)
+            drafts = self._draft(posted, client, settings if queue_defaults else _DEFAULTS, now, idempotency)
+            if queue is None:
+                queue = self._queues.ensure(key)
+            try:
+                appended = self._store.append(queue, drafts, now)
+            except storage_errors.Stale:
+                queue = self._queues.load(key)
+            except storage_errors.KeyReused:
+                raise errors.KeyReused() from None
+            else:
+                return [messages.encode_position(queue.id, one.position) for one in appended]
+
+    def page(
+        self,
+        key: queues_model.QueueKey,
+        *,
+        marker: str | None = None,
+        limit: int = limits_module.DEFAULT_PAGE,
+        not_from: bytes | None = None,
+        include_claimed: bool = False,
+        include_delayed: bool = False,
+    ) -> Listed:
+        """List messages behind `marker`, oldest first.
+
+        A marker that was not given out for this life of the queue has nothing behind it.
+
+        :param not_from: leave out what this client posted.
+        """
+        self._limits.check_message_page(limit)
+        now = self._clock()
+
+        def select(queue):
+            after = 0 if marker is None else messages.decode_position(queue.id, marker)
+            if after is None:
+                return Listed(queue.id, [], now)
+            selection = store.Selection(
+                after=after,
+                limit=limit,
+                not_from=not_from,
+                include_claimed=include_claimed,
+                include_delayed=include_delayed,
+            )
+            page = self._store.select(queue, selection, now)
+            more = page.messages or page.reached > after
+            return Listed(
+                queue.id, page.messages, now, messages.encode_position(queue.id, page.reached) if more else None
+            )
+
+        return self._queues.use(key, select, missing=lambda: Listed('', [], now))
+
+    def get(self, key: queues_model.QueueKey, message_id: str) -> Listed:
+        """Read one message, claimed or delayed or not.
+
+        :raises MessageNotFound: there is none of that id.
+        """
+        listed = self._read(key, [message_id])
+        if not listed.messages:
+            raise errors.MessageNotFound(message_id=message_id, queue=key.name)
+        return listed
+
+    def get_many(self, key: queues_model.QueueKey, message_ids: list[str]) -> Listed:
+        """Read those of the messages that are there, oldest first."""
+        self._limits.check_message_ids(len(message_ids))
+        return self._read(key, message_ids)
+
+    def delete(self, key: queues_model.QueueKey, message_id: str, claim_id: str | None = None) -> None:
+        """Delete a message if it is there.
+
+        :raises MessageClaimed: it is held by a live claim other than `claim_id`.
+        :raises ClaimMismatch: `claim_id` is no live claim, or the message is not claimed.
+        """
+        if claim_id is not None and not messages.is_id(claim_id):
+            raise errors.ClaimMismatch(description='The specified claim does not exist or has expired.')
+        if claim_id is None and self._limits.message_delete_with_claim_id:
+            raise errors.ParameterInvalid(
+                description='Messages are deleted under their claims only here. Add the parameter claim_id.'
+            )
+        now = self._clock()
+
+        def delete(queue):
+            position = messages.decode_position(queue.id, message_id)
+            if position is None:
+                return
+            guard = (claim_id,) if claim_id else ()
+            deleted = self._store.delete(queue, (position,), now, claim_ids=guard, unclaimed=not claim_id)
+            if deleted.refused:
+                self._explain_refusal(queue, position, claim_id, now)
+
+        self._queues.use(key, delete, missing=lambda: None)
+
+    def delete_many(
+        self, key: queues_model.QueueKey, message_ids: list[str], claim_ids: list[str] | None = None
+    ) -> None:
+        """Delete those of the messages that are there, or none of them.
+
+        :param claim_ids: claims whose messages may go.
+        :raises MessageClaimed: one is held by another live claim; nothing was deleted.
+        """
+        self._limits.check_message_ids(len(message_ids))
+        under_claims_only = self._limits.message_delete_with_claim_id
+        if under_claims_only and not claim_ids:
+            raise errors.ParameterInvalid(
+                description='Messages are deleted under their claims only here. Add the parameter claim_ids.'
+            )
+        now = self._clock()
+
+        def delete(queue):
+            deleted = self._store.delete(
+                queue,
+                _positions(queue, message_ids),
+                now,
+                claim_ids=claim_ids or (),
+                unclaimed=not under_claims_only,
+                all_or_none=True,
+            )
+            if deleted.refused:
+                refused = ', '.join(messages.encode_position(queue.id, position) for position in deleted.refused)
+                raise errors.MessageClaimed(
+                    description=f'Nothing was deleted: these messages are not held by any of claim_ids: {refused}.'
+                    if under_claims_only
+                    else f'Nothing was deleted: these messages are claimed, and their claims are not among '
+                    f'claim_ids: {refused}.'
+                )
+
+        self._queues.use(key, delete, missing=lambda: None)
+
+    def pop(self, key: queues_model.QueueKey, count: int) -> Listed:
+        """Delete up to `count` of the oldest free messages and return them. Lost if the answer is."""
+        self._limits.check_pop(count)
+        now = self._clock()
+        claim = messages.Claim(messages.new_id(), _POP_CLAIM_TTL, now + _POP_CLAIM_TTL)
+
+        def take(queue):
+            max_claims = dead_letters.max_claims(queue)
+            claimed = self._store.claim(queue, claim, count, now, keep_until=0, max_claims=max_claims, take=True)
+            self._dead_letters.bury(queue, claim, claimed.dead, now)
+            return Listed(queue.id, claimed.messages, now)
+
+        return self._queues.use(key, take, missing=lambda: Listed('', [], now))
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _draft(self, posted, client, settings, now, idempotency):
+        limits = self._limits
+        default_ttl = settings.default_message_ttl or limits.default_message_ttl
+        default_delay = settings.default_message_delay or 0
+        drafts = []
+        for index, one in enumerate(posted):
+            ttl = default_ttl if one.ttl is None else limits.check_message_ttl(one.ttl)
+            delay = default_delay if one.delay is None else limits.check_message_delay(one.delay)
+            draft = messages.Draft(one.body, now + ttl, now + delay if delay else 0, client)
+            if limits.enable_checksum:
+                draft.checksum = messages.checksum(one.body)
+            if idempotency is not None:
+                draft.key = f'request:{idempotency.key}:{index}'
+                draft.key_until = now + KEY_WINDOW
+                draft.key_digest = idempotency.digest
+            drafts.append(draft)
+        return drafts
+
+    def _read(self, key, message_ids):
+        now = self._clock()
+
+        def select(queue):
+            positions = _positions(queue, message_ids)
+            if not positions:
+                return Listed(queue.id, [], now)
+            return Listed(queue.id, self._store.select(queue, store.Selection(positions), now).messages, now)
+
+        return self._queues.use(key, select, missing=lambda: Listed('', [], now))
+
+    def _explain_refusal(self, queue, position, claim_id, now):
+        if claim_id is None:
+            raise errors.MessageClaimed(
+                description='This message is claimed; it cannot be deleted without a valid claim ID.'
+            )
+        if not self._store.select(queue, store.Selection(claim_id=claim_id, limit=1), now).messages:
+            raise errors.ClaimMismatch(description='The specified claim does not exist or has expired.')
+        held = self._store.select(queue, store.Selection((position,)), now).messages
+        if not held:
+            return  # gone in this very moment
+        if held[0].claim_id is None:
+            raise errors.ClaimMismatch(description='A claim was specified, but the message is not currently claimed.')
+        raise errors.MessageClaimed(description='This message is claimed by another claim than the specified one.')
+
+
+def _positions(queue, message_ids):
+    decoded = (messages.decode_position(queue.id, message_id) for message_id in message_ids)
+    return tuple(dict.fromkeys(position for position in decoded if position is not None))

@@ -1,0 +1,35 @@
+"""Projects: which there are, and what they keep in the store."""
+
+import msgspec
+
+from queueservice.model import limits as limits_module
+from queueservice.model import queues
+from queueservice.storage import base, messages, records, tables
+
+
+class Projects:
+    def __init__(self, driver: base.Driver, limits: limits_module.Limits):
+        self._records = driver.records
+        self._messages = driver.messages
+        self._limits = limits
+
+    def usage(self, namespace: str, project: str) -> messages.Usage:
+        """What the project keeps: queues, messages by state, bytes. Zeros for one that never was."""
+        return self._messages.usage(namespace, project)
+
+    def page(self, *, marker: str | None = None, limit: int = limits_module.DEFAULT_PAGE) -> list[str]:
+        """List the ids of projects that ever had a queue, in their order, behind `marker`."""
+        self._limits.check_queue_page(limit)
+        where = [records.Condition('namespace', '=', queues.PROJECT)]
+        if marker:
+            where.append(records.Condition('project', '>', marker))
+        query = records.Query(where=tuple(where), order=(('project', False),), limit=limit)
+        return [record['project'] for record in self._records.find(tables.PROJECTS, query).records]
+
+    def limits(self) -> dict[str, int]:
+        """The bounds that hold for a project, by option name."""
+        return {
+            name: value
+            for name, value in msgspec.structs.asdict(self._limits).items()
+            if name.startswith('max_') and type(value) is int
+        }

@@ -1,0 +1,24 @@
+"""The application for any WSGI server: queueservice.wsgi:application.
+
+Configured by the files that oslo.config finds (~/.queueservice, /etc/queueservice) and by environment
+variables. Servers that import it once and fork afterwards are safe: the storage is opened by whoever
+uses it first, and again after a fork.
+"""
+
+from oslo_log import log
+
+from queueservice import bootstrap
+from queueservice.conf import opts
+
+
+def build_application():
+    conf = opts.load()
+    log.setup(conf, 'queueservice')
+    driver = bootstrap.load_driver(conf)
+    driver.prepare()
+    services = bootstrap.build_services(driver, bootstrap.read_limits(conf))
+    services.housekeeping.start()
+    return bootstrap.build_application(conf, services)
+
+
+application = build_application()
