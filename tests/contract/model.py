@@ -8,10 +8,8 @@ import copy
 import functools
 
 from queueservice.model import messages
-from queueservice.storage import errors
+from queueservice.storage import errors, records, tables
 from queueservice.storage import messages as ports
-from queueservice.storage import records
-from queueservice.storage import tables
 
 
 class Driver:

@@ -2,8 +2,7 @@
 
 import testtools
 
-from tests.contract import message_store
-from tests.contract import model
+from tests.contract import message_store, model
 
 
 class MessageStoreTest(message_store.MessageStoreContract, testtools.TestCase):
