@@ -297,17 +297,21 @@ class RecordStore:
         )
 
     def find(self, table, query):
-        order = (*query.order, *((field, False) for field in table.key))
-        rows = self._matching(table, query.where, query.order)
+        order = _complete(table, query.order)
+        names = [name for name, _ in order]
+        rows = self._matching(
+            table, [condition for condition in query.where if not _is_searched(condition)], query.order
+        )
         if query.after is not None:
-            place = {}
-            for (field, _), value in zip(order, query.after, strict=True):
-                place.setdefault(field, value)
+            place = dict(zip(reversed(names), reversed(query.after), strict=True))
             rows = [row for row in rows if _compare(order, row, place) > 0]
-        rows = rows[query.offset : query.offset + query.limit]
-        fields = query.fields if query.fields is not None else tuple(table.fields)
-        names = {*fields, *table.key, 'revision'}
-        return records.Found([{name: copy.copy(row[name]) for name in names} for row in rows])
+        searched = [condition for condition in query.where if _is_searched(condition)]
+        looked_at = rows[: query.budget] if searched and query.budget is not None else rows
+        matches = [row for row in looked_at if _holds(row, searched)]
+        found = matches[query.offset : query.offset + query.limit]
+        reached = _values(looked_at[-1], names) if len(looked_at) < len(rows) and len(found) < query.limit else None
+        fields = {*(table.fields if query.fields is None else query.fields), *table.key, 'revision'}
+        return records.Found([{field: copy.copy(row[field]) for field in fields} for row in found], reached)
 
     def count(self, table, where, cap):
         return min(cap, len(self._matching(table, where)))
@@ -318,17 +322,27 @@ class RecordStore:
         return len(gone)
 
     def _matching(self, table, where, order=()):
-        order = (*order, *((field, False) for field in table.key))
-        rows = [row for row in self._rows.setdefault(table.name, []) if all(_holds(row, *c) for c in where)]
-        return sorted(rows, key=functools.cmp_to_key(functools.partial(_compare, order)))
+        rows = [row for row in self._rows.setdefault(table.name, []) if _holds(row, where)]
+        return sorted(rows, key=functools.cmp_to_key(functools.partial(_compare, _complete(table, order))))
+
+
+def _complete(table, order):
+    return (*order, *((field, False) for field in table.key))
 
 
 def _values(record, fields):
     return tuple(record[field] for field in fields)
 
 
-def _holds(row, field, op, value) -> bool:
-    stored = row[field]
+def _is_searched(condition) -> bool:
+    return condition.op in ('contains', 'has')
+
+
+def _holds(row, where) -> bool:
+    return all(_is_so(row[field], op, value) for field, op, value in where)
+
+
+def _is_so(stored, op, value) -> bool:
     if op == '=':
         return stored == value
     if op == 'in':

@@ -2,9 +2,14 @@
 
 import testtools
 
-from tests.contract import message_store, model
+from tests.contract import message_store, model, record_store
 
 
 class MessageStoreTest(message_store.MessageStoreContract, testtools.TestCase):
+    def make_driver(self):
+        return model.Driver()
+
+
+class RecordStoreTest(record_store.RecordStoreContract, testtools.TestCase):
     def make_driver(self):
         return model.Driver()
