@@ -2,7 +2,7 @@
 
 import testtools
 
-from tests.contract import message_store, model, record_store
+from tests.contract import machine, message_store, model, record_store
 
 
 class MessageStoreTest(message_store.MessageStoreContract, testtools.TestCase):
@@ -11,5 +11,10 @@ class MessageStoreTest(message_store.MessageStoreContract, testtools.TestCase):
 
 
 class RecordStoreTest(record_store.RecordStoreContract, testtools.TestCase):
+    def make_driver(self):
+        return model.Driver()
+
+
+class MachineTest(machine.MachineContract, testtools.TestCase):
     def make_driver(self):
         return model.Driver()
