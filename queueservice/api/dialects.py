@@ -40,15 +40,14 @@ class V2:
 
     # -- what clients send -----------------------------------------------------------------------
 
-    def read_messages(self, raw: bytes) -> list[messages_service.Posted]:
+    def read_messages(self, raw: bytes) -> list[messages.Posted]:
         """The messages of a post, each checked to be one that can be stored."""
-        sent = self._envelope(media.decode(raw, self._post))
-        if not sent:
+        posted = self._envelope(media.decode(raw, self._post))
+        if not posted:
             raise media.empty_post()
-        posted = []
-        for one in sent:
-            body = media.check_value(bytes(one.body), 'The body of a message')
-            posted.append(self._posted(one, body))
+        if not media.is_plain(raw):
+            for one in posted:
+                media.check_value(bytes(one.body), 'The body of a message')
         return posted
 
     def read_claim(self, raw: bytes) -> tuple[int | None, int | None]:
@@ -72,8 +71,20 @@ class V2:
 
     def messages(self, base: str, listed: messages_service.Listed) -> list:
         """Messages as a reader sees them; `base` is the path of their queue."""
-        now, queue_id = listed.now, listed.queue_id
-        return [self._message(base, queue_id, message, now) for message in listed.messages]
+        now, show = listed.now, self._show
+        tag = messages.tag(listed.queue_id)
+        prefix = f'{base}/messages/'
+        shown = []
+        for message in listed.messages:
+            message_id = f'{tag}{message.position:012x}'
+            href = prefix + message_id
+            if message.claim_id is not None:
+                href = f'{href}?claim_id={message.claim_id}'
+            one = show(message_id, href, message.ttl, message.age(now), msgspec.Raw(message.body))
+            if message.checksum is not None or message.state:
+                self._annotate(one, message)
+            shown.append(one)
+        return shown
 
     def bare(self, rendered: list):
         """Messages that come without links: read by ids, or claimed."""
@@ -102,23 +113,15 @@ class V2:
 
     # -- inside ----------------------------------------------------------------------------------
 
+    #: (id, href, ttl, age, body) -> document
+    _show = schemas.MessageOut
+
+    def _annotate(self, shown, message):
+        shown.checksum = message.checksum or UNSET
+        shown.dead_letter = _dead_letter(message)
+
     def _envelope(self, post):
         return post.messages
-
-    def _posted(self, one, body):
-        return messages_service.Posted(body, _given(one.ttl), _given(one.delay))
-
-    def _message(self, base, queue_id, message, now):
-        message_id = messages.encode_position(queue_id, message.position)
-        return schemas.MessageOut(
-            message_id,
-            _href(base, message_id, message),
-            message.ttl,
-            message.age(now),
-            msgspec.Raw(message.body),
-            message.checksum or UNSET,
-            _dead_letter(message),
-        )
 
 
 class V1_1(V2):
@@ -130,13 +133,8 @@ class V1_1(V2):
 
     _post = msgspec.json.Decoder(schemas.PostInV1_1)
 
-    def _posted(self, one, body):
-        return messages_service.Posted(body, _given(one.ttl))
-
-    def _message(self, base, queue_id, message, now):
-        shown = super()._message(base, queue_id, message, now)
-        shown.checksum = shown.dead_letter = UNSET
-        return shown
+    def _annotate(self, shown, message):
+        pass
 
 
 class V1(V1_1):
@@ -150,7 +148,7 @@ class V1(V1_1):
     content_location = True
     delete_wants = 'Missing parameter: "ids" is required.'
 
-    _post = msgspec.json.Decoder(list[schemas.MessageInV1])
+    _post = msgspec.json.Decoder(list[schemas.PostedV1])
     _claim = msgspec.json.Decoder(claims_schemas.ClaimInV1)
     _renewal = msgspec.json.Decoder(claims_schemas.ClaimPatchInV1)
 
@@ -171,21 +169,12 @@ class V1(V1_1):
     def _envelope(self, post):
         return post
 
-    def _message(self, base, queue_id, message, now):
-        message_id = messages.encode_position(queue_id, message.position)
-        return schemas.MessageOutV1(
-            _href(base, message_id, message), message.ttl, message.age(now), msgspec.Raw(message.body)
-        )
+    def _show(self, message_id, href, ttl, age, body):
+        return schemas.MessageOutV1(href, ttl, age, body)
 
 
 #: Name in the configuration -> dialect, in the order in which versions are listed.
 VERSIONS = {'1': V1(), '1.1': V1_1(), '2': V2()}
-
-
-def _href(base, message_id, message):
-    if message.claim_id is None:
-        return f'{base}/messages/{message_id}'
-    return f'{base}/messages/{message_id}?claim_id={message.claim_id}'
 
 
 def _dead_letter(message):

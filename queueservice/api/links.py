@@ -11,14 +11,14 @@ def project(req, project_id: str) -> str:
     return f'{req.context.base}/projects/{parse.quote(project_id, safe="")}'
 
 
-def next_page(req, path: str, known: tuple[str, ...], marker: str) -> str:
-    """`path` with the request's own parameters and another marker.
+def next_page(req, path: str, marker: str) -> str:
+    """`path` with what the request asked for, and another marker.
 
-    :param known: the parameters to repeat, in the order in which they are written.
+    :param marker: safe to stand in a query string.
     """
-    pairs = []
-    for name in known:
-        value = marker if name == 'marker' else req.params.get(name)
-        if value:
-            pairs.extend((name, one) for one in (value if isinstance(value, list) else [value]))
-    return f'{path}?{parse.urlencode(pairs)}'
+    query = req.query_string
+    if not query:
+        return f'{path}?marker={marker}'
+    if 'marker=' in query:
+        query = '&'.join(pair for pair in query.split('&') if not pair.startswith('marker='))
+    return f'{path}?{query}&marker={marker}' if query else f'{path}?marker={marker}'

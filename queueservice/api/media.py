@@ -10,8 +10,11 @@ encode = msgspec.json.Encoder().encode
 
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _NUMBERS = re.compile(rb'-?[0-9][0-9.eE+-]*')
-#: Only a number written like this can be too large for a double.
-_MAY_OVERFLOW = re.compile(rb'[eE]\+?[0-9]{3}|[0-9]{309}')
+#: With these two, a look at the bytes tells whether any number can be too large for a double: it has an
+#: exponent of three digits or hundreds of digits. Regular expressions take ten times as long.
+_ALIKE = bytes.maketrans(b'E0123456789', b'e9999999999')
+_LONG_EXPONENT = b'e999'
+_LONG_NUMBER = b'9' * 309
 
 _MISSING = re.compile(r'Object missing required field `(?P<field>[^`]+)`(?: - at `(?P<path>[^`]+)`)?')
 _WRONG_TYPE = re.compile(r'Expected `(?P<expected>[^`]+)`, got `(?P<got>[^`]+)`(?: - at `(?P<path>[^`]+)`)?')
@@ -66,6 +69,15 @@ def decode(raw: bytes, decoder: msgspec.json.Decoder):
         raise errors.BodyInvalid(description=_too_deep('The request body')) from None
 
 
+def is_plain(raw: bytes) -> bool:
+    """A quick look that clears nearly every document: not even all of it taken together breaks the rules of
+    `check_value`."""
+    if raw.count(b'[') + raw.count(b'{') > limits.MAX_DEPTH:
+        return False
+    alike = raw.translate(_ALIKE, b'+')
+    return _LONG_EXPONENT not in alike and _LONG_NUMBER not in alike
+
+
 def check_value(raw: bytes, what: str) -> bytes:
     """Check what decoding an envelope leaves unlooked at in a JSON value, and return it.
 
@@ -73,9 +85,11 @@ def check_value(raw: bytes, what: str) -> bytes:
 
     :param raw: valid JSON.
     """
-    if raw.count(b'[') + raw.count(b'{') > limits.MAX_DEPTH and _depth(raw) > limits.MAX_DEPTH:
+    if is_plain(raw):
+        return raw
+    if _depth(raw) > limits.MAX_DEPTH:
         raise errors.BodyInvalid(description=_too_deep(what))
-    if _MAY_OVERFLOW.search(raw) and any(_overflows(number) for number in _NUMBERS.findall(_STRINGS.sub(b'', raw))):
+    if any(_overflows(number) for number in _NUMBERS.findall(_STRINGS.sub(b'', raw))):
         raise errors.BodyInvalid(description=f'{what} holds a number that is out of range for a double.')
     return raw
 

@@ -31,7 +31,9 @@ class Limits(msgspec.Struct, frozen=True):
     enable_checksum: bool = False
 
     def check_message_ttl(self, ttl: int, what: str = 'The TTL for a message') -> int:
-        return _check_range(ttl, MIN_TTL, self.max_message_ttl, f'{what}, in seconds,')
+        if MIN_TTL <= ttl <= self.max_message_ttl:
+            return ttl
+        raise errors.LimitExceeded(what=f'{what}, in seconds,', least=MIN_TTL, most=self.max_message_ttl)
 
     def check_message_delay(self, delay: int, what: str = 'The delay of a message') -> int:
         return _check_range(delay, 0, self.max_message_delay, f'{what}, in seconds,')

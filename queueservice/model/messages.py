@@ -4,6 +4,7 @@ Bodies are bytes: the JSON text that the client sent, never decoded again. Posit
 queue: whole numbers that only grow, starting at 1, unique within one life of the queue.
 """
 
+import collections.abc
 import hashlib
 import re
 import secrets
@@ -14,7 +15,15 @@ import msgspec
 _ID = re.compile(r'[0-9a-f]{24}')
 
 
-class Draft(msgspec.Struct):
+class Posted(msgspec.Struct, gc=False):
+    """A message as a client posts it; UNSET where it leaves the choice to the queue and the operator."""
+
+    body: msgspec.Raw
+    ttl: int | msgspec.UnsetType = msgspec.UNSET  # s
+    delay: int | msgspec.UnsetType = msgspec.UNSET  # s
+
+
+class Draft(msgspec.Struct, gc=False):
     """A message on its way into a store, which gives it a position."""
 
     body: bytes
@@ -29,7 +38,7 @@ class Draft(msgspec.Struct):
     key_digest: bytes = b''  # tells a repetition from another use of the same key
 
 
-class Message(msgspec.Struct):
+class Message(msgspec.Struct, gc=False):
     """A stored message as it stands at the instant of the call that returned it."""
 
     position: int
@@ -87,18 +96,29 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
+def tag(queue_id: str) -> str:
+    """The part of a queue's id with which its messages' ids begin."""
+    return queue_id[:12]
+
+
 def encode_position(queue_id: str, position: int) -> str:
     """Name a place in one life of a queue: the id of the message there, and the marker to go on from it.
 
     12 hex digits of the queue's id, 12 of the position: of the form of the 24-digit object ids that
     clients of this API have stored for years.
     """
-    return f'{queue_id[:12]}{position:012x}'
+    return f'{tag(queue_id)}{position:012x}'
+
+
+def encode_positions(queue_id: str, positions: collections.abc.Iterable[int]) -> list[str]:
+    """`encode_position` of many."""
+    start = tag(queue_id)
+    return [f'{start}{position:012x}' for position in positions]
 
 
 def decode_position(queue_id: str, text: str) -> int | None:
     """The position that `text` names in this life of the queue; None if it names none."""
-    if len(text) != 24 or text[:12] != queue_id[:12] or _ID.fullmatch(text) is None:
+    if len(text) != 24 or text[:12] != tag(queue_id) or _ID.fullmatch(text) is None:
         return None
     return int(text[12:], 16)
 

@@ -51,6 +51,11 @@ class Queue(msgspec.Struct, frozen=True):
 
 
 @functools.lru_cache(maxsize=65536)
+def check_key(namespace: str, project: str, name: str) -> QueueKey:
+    """The key of a tenant's queue, if it may be called so. `project` has been checked."""
+    return QueueKey(namespace, project, check_name(name))
+
+
 def check_name(name: str) -> str:
     """Return `name` if a queue may have it.
 

@@ -21,14 +21,6 @@ _POP_CLAIM_TTL = 60
 _DEFAULTS = queues_model.Settings()
 
 
-class Posted(msgspec.Struct):
-    """A message as a client posts it; None where it leaves the choice to the queue and the operator."""
-
-    body: bytes
-    ttl: int | None = None  # s
-    delay: int | None = None  # s
-
-
 class Idempotency(msgspec.Struct):
     """A promise of the client that requests with the same key and the same digest are one request."""
 
@@ -63,7 +55,7 @@ class Messages:
     def post(
         self,
         key: queues_model.QueueKey,
-        posted: list[Posted],
+        posted: collections.abc.Sequence[messages.Posted],
         client: bytes,
         *,
         size: int,
@@ -96,7 +88,7 @@ class Messages:
             except storage_errors.KeyReused:
                 raise errors.KeyReused() from None
             else:
-                return [messages.encode_position(queue.id, one.position) for one in appended]
+                return messages.encode_positions(queue.id, [one.position for one in appended])
 
     def page(
         self,
@@ -233,17 +225,19 @@ class Messages:
         default_ttl = settings.default_message_ttl or limits.default_message_ttl
         default_delay = settings.default_message_delay or 0
         drafts = []
-        for index, one in enumerate(posted):
-            ttl = default_ttl if one.ttl is None else limits.check_message_ttl(one.ttl)
-            delay = default_delay if one.delay is None else limits.check_message_delay(one.delay)
-            draft = messages.Draft(one.body, now + ttl, now + delay if delay else 0, client)
-            if limits.enable_checksum:
-                draft.checksum = messages.checksum(one.body)
-            if idempotency is not None:
+        for one in posted:
+            ttl = default_ttl if one.ttl is msgspec.UNSET else limits.check_message_ttl(one.ttl)
+            delay = default_delay if one.delay is msgspec.UNSET else limits.check_message_delay(one.delay)
+            # A copy: the body would keep the buffer of the whole request in memory.
+            drafts.append(messages.Draft(bytes(one.body), now + ttl, now + delay if delay else 0, client))
+        if limits.enable_checksum:
+            for draft in drafts:
+                draft.checksum = messages.checksum(draft.body)
+        if idempotency is not None:
+            for index, draft in enumerate(drafts):
                 draft.key = f'request:{idempotency.key}:{index}'
                 draft.key_until = now + KEY_WINDOW
                 draft.key_digest = idempotency.digest
-            drafts.append(draft)
         return drafts
 
     def _read(self, key, message_ids):

@@ -39,7 +39,7 @@ Derive = collections.abc.Callable[
 ]
 
 
-class Appended(msgspec.Struct):
+class Appended(msgspec.Struct, gc=False):
     position: int
     repeated: bool = False  # the key was known; this is where the first one went
 

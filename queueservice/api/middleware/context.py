@@ -69,6 +69,9 @@ class ContextMiddleware:
         project = context.url_project
         if project is None:
             project = env.get('HTTP_X_PROJECT_ID')
+            context.base = dialect.path
+        else:
+            context.base = f'{dialect.path}/{parse.quote(project, safe="")}'
         if project is not None:
             context.namespace = queues.PROJECT
             context.project = queues.check_project(project)
@@ -80,16 +83,12 @@ class ContextMiddleware:
         else:
             context.namespace = queues.SHARED
             context.project = ''
-        base = dialect.path
-        if context.url_project is not None:
-            base = f'{base}/{parse.quote(context.url_project, safe="")}'
-        context.base = base
         if dialect.content_location and req.method == 'GET':
             query = f'?{req.query_string}' if req.query_string else ''
-            resp.set_header('Content-Location', f'{base}{parse.quote(req.path[len(dialect.path) :])}{query}')
+            resp.set_header('Content-Location', f'{context.base}{parse.quote(req.path[len(dialect.path) :])}{query}')
         name = params.get('queue_name')
         if name is not None:
-            context.queue = queues.QueueKey(context.namespace, context.project, queues.check_name(name))
+            context.queue = queues.check_key(context.namespace, context.project, name)
         roles = env.get('HTTP_X_ROLES')
         context.roles = self._everybody if roles is None else self._read_roles(roles)
 

@@ -12,7 +12,6 @@ from queueservice.api.schemas import messages as schemas
 from queueservice.model import errors, limits
 from queueservice.services import messages as messages_service
 
-_PAGE_PARAMETERS = ('marker', 'limit', 'echo', 'include_claimed', 'include_delayed')
 _IDEMPOTENCY_KEY = re.compile(r'[!-~]{1,255}')
 
 
@@ -31,7 +30,8 @@ class MessageCollection(base.Resource):
             idempotency=_read_idempotency(req, raw) if self.dialect.idempotency else None,
         )
         path = f'{links.queue(req, queue_name)}/messages'
-        resp.data = media.encode(self.dialect.posted([f'{path}/{one}' for one in ids]))
+        prefix = f'{path}/'
+        resp.data = media.encode(self.dialect.posted([prefix + one for one in ids]))
         resp.set_header('Location', f'{path}?ids={",".join(ids)}')
         resp.status = falcon.HTTP_201
 
@@ -72,7 +72,7 @@ class MessageCollection(base.Resource):
         path = links.queue(req, queue_name)
         next_links = []
         if listed.marker is not None:
-            href = links.next_page(req, f'{path}/messages', _PAGE_PARAMETERS, listed.marker)
+            href = links.next_page(req, f'{path}/messages', listed.marker)
             next_links.append(schemas.Link(href))
         shown = self.dialect.messages(path, listed)
         resp.data = media.encode(schemas.PageOut(shown, next_links))

@@ -1,5 +1,7 @@
 """Projects: what they keep, and their limits."""
 
+from urllib import parse
+
 import falcon
 
 from queueservice.api import links, media, params
@@ -7,8 +9,6 @@ from queueservice.api.resources import base
 from queueservice.api.schemas import messages as messages_schemas
 from queueservice.api.schemas import queues as schemas
 from queueservice.model import limits, queues
-
-_PAGE_PARAMETERS = ('marker', 'limit')
 
 
 class ProjectCollection(base.Resource):
@@ -21,7 +21,7 @@ class ProjectCollection(base.Resource):
         path = f'{req.context.base}/projects'
         answer = schemas.ProjectsOut([schemas.ProjectLinkOut(one, links.project(req, one)) for one in projects], [])
         if projects:
-            href = links.next_page(req, path, _PAGE_PARAMETERS, projects[-1])
+            href = links.next_page(req, path, parse.quote(projects[-1], safe=''))
             answer.links.append(messages_schemas.Link(href))
         resp.data = media.encode(answer)
 

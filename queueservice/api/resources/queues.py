@@ -11,7 +11,7 @@ from queueservice.model import errors, limits, messages
 from queueservice.model import metadata as metadata_model
 
 _PATCH_TYPE = 'application/openstack-messaging-v2.0-json-patch'
-_PAGE_PARAMETERS = ('marker', 'limit', 'detailed', 'name', 'with_count')
+_NOT_FILTERS = ('marker', 'limit', 'detailed', 'name', 'with_count')
 
 _METADATA = msgspec.json.Decoder(schemas.Metadata)
 _OPERATIONS = msgspec.json.Decoder(list[schemas.OperationIn])
@@ -37,8 +37,7 @@ class QueueCollection(base.Resource):
             return
         answer = schemas.PageOut([self._show(req, queue, detailed) for queue in page.queues], [])
         if page.marker is not None:
-            repeated = tuple(dict.fromkeys((*_PAGE_PARAMETERS, *req.params)))
-            href = links.next_page(req, f'{req.context.base}/queues', repeated, page.marker)
+            href = links.next_page(req, f'{req.context.base}/queues', page.marker)
             answer.links.append(messages_schemas.Link(href))
         if with_count:
             answer.count = self.services.queues.count(*owner)
@@ -186,7 +185,7 @@ def _read_filters(req):
     filters = {}
     for name in req.params:
         value = params.text(req, name)
-        if name not in _PAGE_PARAMETERS and value is not None:
+        if name not in _NOT_FILTERS and value is not None:
             try:
                 filters[name] = int(value)
             except ValueError:

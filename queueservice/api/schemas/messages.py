@@ -1,5 +1,7 @@
 """The documents that messages come and go in."""
 
+import typing
+
 import msgspec
 
 from queueservice.model import messages
@@ -7,42 +9,38 @@ from queueservice.model import messages
 Unset = msgspec.UNSET
 
 
-class MessageIn(msgspec.Struct):
-    """A message in a post of API v2. The body is kept as the bytes that were sent."""
+class PostedV1_1(msgspec.Struct, gc=False):
+    """`model.messages.Posted` as API v1.1 knows it."""
 
     body: msgspec.Raw
     ttl: int | msgspec.UnsetType = Unset
-    delay: int | msgspec.UnsetType = Unset
+    delay: typing.ClassVar = Unset
 
 
-class MessageInV1_1(msgspec.Struct):
-    body: msgspec.Raw
-    ttl: int | msgspec.UnsetType = Unset
-
-
-class MessageInV1(msgspec.Struct):
+class PostedV1(msgspec.Struct, gc=False):
     ttl: int
     body: msgspec.Raw
+    delay: typing.ClassVar = Unset
 
 
 class PostIn(msgspec.Struct):
-    messages: list[MessageIn]
+    messages: list[messages.Posted]
 
 
 class PostInV1_1(msgspec.Struct):
-    messages: list[MessageInV1_1]
+    messages: list[PostedV1_1]
 
 
-class PostOut(msgspec.Struct):
+class PostOut(msgspec.Struct, gc=False):
     resources: list[str]
 
 
-class PostOutV1(msgspec.Struct):
+class PostOutV1(msgspec.Struct, gc=False):
     resources: list[str]
     partial: bool = False
 
 
-class MessageOut(msgspec.Struct):
+class MessageOut(msgspec.Struct, gc=False):
     """A message as readers of API v1.1 and v2 see it."""
 
     id: str
@@ -54,14 +52,14 @@ class MessageOut(msgspec.Struct):
     dead_letter: messages.DeadLetter | msgspec.UnsetType = Unset
 
 
-class MessageOutV1(msgspec.Struct):
+class MessageOutV1(msgspec.Struct, gc=False):
     href: str
     ttl: int
     age: int
     body: msgspec.Raw
 
 
-class PoppedOut(msgspec.Struct):
+class PoppedOut(msgspec.Struct, gc=False):
     """A message as a pop returns it: there is nothing left that a link could lead to."""
 
     id: str
@@ -74,15 +72,15 @@ class PoppedOut(msgspec.Struct):
     dead_letter: messages.DeadLetter | msgspec.UnsetType = Unset
 
 
-class Link(msgspec.Struct):
+class Link(msgspec.Struct, gc=False):
     href: str
     rel: str = 'next'
 
 
-class PageOut(msgspec.Struct):
+class PageOut(msgspec.Struct, gc=False):
     messages: list
     links: list[Link]
 
 
-class MessagesOut(msgspec.Struct):
+class MessagesOut(msgspec.Struct, gc=False):
     messages: list
