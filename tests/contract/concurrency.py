@@ -1,0 +1,577 @@
+"""Many actors on one driver at once, in threads and in processes, and a judge of what they saw.
+
+Time is real here: claims are short and end while others work. Every run draws its own random numbers
+and shows their seed if it fails; QUEUESERVICE_TEST_SEED repeats it, as far as the scheduling of threads
+can be repeated, and QUEUESERVICE_TEST_SCALE makes the runs that many times longer.
+"""
+
+import collections
+import functools
+import itertools
+import multiprocessing
+import os
+import random
+import threading
+import time
+import traceback
+
+import msgspec
+import testtools.content
+
+from queueservice.model import messages
+from queueservice.storage import errors, records, tables
+from queueservice.storage import messages as ports
+from tests.fixtures import drivers
+
+SCALE = float(os.environ.get('QUEUESERVICE_TEST_SCALE', 1))
+#: No actor begins anything new after so many seconds.
+PATIENCE = 2 * SCALE
+
+# What actors did and saw. `start` and `end` are instants on the clock that all processes share.
+
+
+class Posted(msgspec.Struct):
+    start: float
+    end: float
+    bodies: list[bytes]
+    positions: list[int]
+
+
+class Read(msgspec.Struct):
+    start: float
+    end: float
+    after: int
+    reached: int
+    found: list[tuple[int, bytes]]
+
+
+class Leased(msgspec.Struct):
+    start: float
+    end: float
+    claim_id: str
+    ends_at: float
+    found: list[tuple[int, bytes, int]]  # position, body, claim count
+
+
+class Renewed(msgspec.Struct):
+    start: float
+    end: float
+    claim_id: str
+    ends_at: float
+    positions: list[int]
+
+
+class Ended(msgspec.Struct):
+    """Deleted or released under a claim."""
+
+    start: float
+    end: float
+    claim_id: str
+    positions: list[int]
+    deleted: bool
+
+
+# The actors. Each is called with the driver and returns a list of the above.
+
+
+class Actor:
+    """Does something over and over with its own random numbers until it has had its turns or enough time."""
+
+    def __init__(self, queue, name, seed, turns):
+        self.queue = queue
+        self.name = name
+        self.pick = random.Random(f'{seed} {name}')
+        self.turns = int(turns * SCALE)
+
+    def __call__(self, driver):
+        self.history = []
+        self.stop_at = time.time() + PATIENCE
+        for turn in range(self.turns):
+            if time.time() > self.stop_at:
+                break
+            self.act(driver.messages, turn)
+        return self.history
+
+
+class Poster(Actor):
+    """Posts small batches; every body is different and can be made again from its first words."""
+
+    def act(self, store, turn):
+        bodies = [make_body(f'{self.name}-{turn}-{number}') for number in range(self.pick.choice([1, 1, 2, 5, 10]))]
+        start = time.time()
+        drafts = [messages.Draft(body, expires_at=start + 3600) for body in bodies]
+        appended = store.append(self.queue, drafts, start)
+        self.history.append(Posted(start, time.time(), bodies, [each.position for each in appended]))
+
+
+def make_body(words: str) -> bytes:
+    """A body that is not confused with another one and shows if it was cut or mixed up."""
+    length = sum(words.encode()) % 300
+    return f'"{words} {(words * 30)[:length]}"'.encode()
+
+
+def is_whole(body: bytes) -> bool:
+    return body == make_body(body[1:].split(b' ')[0].decode())
+
+
+class Reader(Actor):
+    """Goes from page to page behind the posters."""
+
+    reached = 0
+
+    def act(self, store, turn):
+        selection = ports.Selection(
+            after=self.reached, limit=self.pick.choice([1, 7, 100]), include_claimed=True, include_delayed=True
+        )
+        start = time.time()
+        page = store.select(self.queue, selection, start)
+        found = [(message.position, message.body) for message in page.messages]
+        self.history.append(Read(start, time.time(), self.reached, page.reached, found))
+        self.reached = page.reached
+        if not found:
+            time.sleep(0.002)
+
+
+class Claimer(Actor):
+    """Claims for a fraction of a second and then deletes, releases, extends, is late or never comes back."""
+
+    def act(self, store, turn):
+        start = time.time()
+        claim = messages.Claim(messages.new_id(), 1, start + self.pick.choice([0.03, 0.1, 0.3]))
+        claimed = store.claim(self.queue, claim, self.pick.choice([1, 3, 10]), start, keep_until=start + 3600)
+        found = [(message.position, message.body, message.claim_count) for message in claimed.messages]
+        if not found:
+            time.sleep(0.002)
+            return
+        self.history.append(Leased(start, time.time(), claim.id, claim.ends_at, found))
+        positions = [position for position, _, _ in found]
+        self.pick.shuffle(positions)
+        match self.pick.choice(['delete', 'delete', 'delete some', 'extend', 'release', 'late', 'abandon']):
+            case 'delete':
+                self.delete(store, claim, positions)
+            case 'delete some':
+                self.delete(store, claim, positions[:3])
+                self.release(store, claim, positions[3:5])
+            case 'extend':
+                self.extend(store, claim)
+                time.sleep(self.pick.choice([0, 0.05]))
+                self.delete(store, claim, positions[::2])
+            case 'release':
+                self.release(store, claim, positions)
+            case 'late':
+                time.sleep(max(0, claim.ends_at - time.time()) + self.pick.choice([-0.01, 0, 0.01]))
+                self.pick.choice([self.delete, self.release])(store, claim, positions)
+
+    def delete(self, store, claim, positions):
+        start = time.time()
+        answer = store.delete(self.queue, positions, start, claim_ids=[claim.id], unclaimed=False)
+        self.history.append(Ended(start, time.time(), claim.id, answer.positions, True))
+
+    def release(self, store, claim, positions):
+        start = time.time()
+        released = store.renew(self.queue, claim.id, [messages.Change(tuple(positions))], start)
+        self.history.append(Ended(start, time.time(), claim.id, released, False))
+
+    def extend(self, store, claim):
+        start = time.time()
+        change = messages.Change(ends_at=start + 0.1, ttl=1)
+        renewed = store.renew(self.queue, claim.id, [change], start)
+        self.history.append(Renewed(start, time.time(), claim.id, change.ends_at, renewed))
+
+
+# How they are set to work
+
+
+def in_threads(driver, actors):
+    """Let all act at once; what each returned, or the first exception of any."""
+    answers, failures = [None] * len(actors), []
+    begin = threading.Barrier(len(actors))
+
+    def run(index, actor):
+        try:
+            begin.wait()
+            answers[index] = actor(driver)
+        except BaseException as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=run, args=numbered) for numbered in enumerate(actors)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return answers
+
+
+def in_processes(driver, actors, processes=4):
+    """Deal the actors out to forked children, where each has a thread of its own."""
+    fork = multiprocessing.get_context('fork')
+    children = []
+    for number in range(processes):
+        here, there = fork.Pipe(duplex=False)
+        child = fork.Process(target=_work, args=(driver, actors[number::processes], there))
+        child.start()
+        there.close()
+        children.append((child, here))
+    answers = []
+    for child, here in children:
+        try:
+            answers.append(here.recv())
+        except EOFError:
+            answers.append(['the child ended without an answer'])
+        child.join()
+    for failure in itertools.chain(*answers):
+        if isinstance(failure, str):
+            raise AssertionError(failure)
+    dealt = [None] * len(actors)
+    for number in range(processes):
+        dealt[number::processes] = answers[number]
+    return dealt
+
+
+def _work(driver, actors, pipe):
+    try:
+        answers = in_threads(driver, actors) if actors else []
+        driver.close()
+        pipe.send(answers)
+    except BaseException:
+        pipe.send([traceback.format_exc()])
+
+
+# How what they saw is judged
+
+
+class Judge:
+    """Knows the whole history of one queue. Each check raises AssertionError with the facts."""
+
+    def __init__(self, histories, left: list[tuple[int, bytes]]):
+        self.histories = histories
+        events = list(itertools.chain(*histories))
+        self.posts = sorted((event for event in events if isinstance(event, Posted)), key=lambda event: event.start)
+        self.leases = [event for event in events if isinstance(event, Leased)]
+        self.renewals = [event for event in events if isinstance(event, Renewed)]
+        self.endings = [event for event in events if isinstance(event, Ended)]
+        self.left = dict(left)  # position -> body of what was there in the end
+        self.posted = {
+            position: body for post in self.posts for position, body in zip(post.positions, post.bodies, strict=True)
+        }
+
+    def check_posts(self):
+        """Batches are in order, and what was acknowledged before another began stands in front of it."""
+        assert len(self.posted) == sum(len(post.positions) for post in self.posts), 'a position was given twice'
+        acknowledged = sorted(self.posts, key=lambda post: post.end)
+        highest, done = 0, 0
+        for post in self.posts:
+            assert post.positions == sorted(set(post.positions)), f'a batch out of order: {post}'
+            while acknowledged[done].end < post.start:
+                highest = max(highest, *acknowledged[done].positions)
+                done += 1
+            assert post.positions[0] > highest, f'{post} is not behind {highest}, which was acknowledged before'
+
+    def check_nothing_lost_or_altered(self):
+        deleted = collections.Counter(
+            position for ending in self.endings if ending.deleted for position in ending.positions
+        )
+        assert all(count == 1 for count in deleted.values()), f'deleted twice: {deleted}'
+        assert not set(deleted) & set(self.left), 'a deleted message is there again'
+        missing = set(self.posted) - set(deleted) - set(self.left)
+        assert not missing, f'{len(missing)} acknowledged messages are lost: {sorted(missing)[:10]}'
+        strange = set(self.left) - set(self.posted)
+        assert not strange, f'{len(strange)} messages that nobody posted: {sorted(strange)[:10]}'
+        seen = [(position, body) for lease in self.leases for position, body, _ in lease.found]
+        for position, body in [*self.left.items(), *seen, *self._read()]:
+            assert is_whole(body), f'altered: {body}'
+            assert self.posted[position] == body, f'{body} stands where {self.posted[position]} was posted'
+
+    def _read(self):
+        return [
+            found for history in self.histories for event in history if isinstance(event, Read) for found in event.found
+        ]
+
+    def check_readers(self):
+        """Nothing becomes visible in front of a place that a reader was given to go on from."""
+        later = {}  # position -> the latest start of a call that still found the message
+        for lease in self.leases:
+            for position, _, _ in lease.found:
+                later[position] = max(later.get(position, 0), lease.start)
+        for position in self.left:
+            later[position] = float('inf')
+        known = sorted(later)
+        for history in self.histories:
+            pages = [event for event in history if isinstance(event, Read)]
+            for page in pages:
+                found = [position for position, _ in page.found]
+                assert found == sorted(set(found)), f'a page out of order: {page}'
+                assert not found or page.after < found[0] <= found[-1] <= page.reached, (
+                    f'a page out of its range: {page}'
+                )
+            if not pages:
+                continue
+            seen = {position for page in pages for position, _ in page.found}
+            assert len(seen) == sum(len(page.found) for page in pages), 'a message was read twice'
+            passed = iter(pages)
+            page = next(passed)
+            for position in known:
+                while page is not None and page.reached < position:
+                    page = next(passed, None)
+                if page is None:
+                    break
+                skipped = position not in seen and later[position] > page.end
+                assert not skipped, f'{position} was skipped by {page} and found afterwards'
+
+    def check_claims(self):
+        """No message is in two live claims; nothing is done under a claim that does not hold it any more."""
+        ends = {}  # (claim id, position) -> when the claim ended at the latest
+        holders = collections.defaultdict(list)  # position -> leases in the order of their counts
+        for lease in self.leases:
+            for position, _, count in lease.found:
+                holders[position].append((count, lease))
+                ends[lease.claim_id, position] = lease.ends_at
+        for renewal in sorted(self.renewals, key=lambda renewal: renewal.start):
+            for position in renewal.positions:
+                assert renewal.start < ends[renewal.claim_id, position], f'an ended claim was renewed: {renewal}'
+                ends[renewal.claim_id, position] = renewal.ends_at
+        given_back = {}  # (claim id, position) -> when it was begun to be deleted or released
+        gone = {}  # position -> when its deletion was acknowledged
+        for ending in self.endings:
+            for position in ending.positions:
+                assert ending.start < ends[ending.claim_id, position], f'an ended claim let go: {ending}'
+                given_back[ending.claim_id, position] = ending.start
+                if ending.deleted:
+                    gone[position] = ending.end
+        for position, found in holders.items():
+            found.sort(key=lambda numbered: numbered[0])
+            counts = [count for count, _ in found]
+            assert counts == sorted(set(counts)), f'claim counts of {position}: {counts}'
+            leases = [lease for _, lease in found]
+            for lease in leases:
+                assert lease.start <= gone.get(position, lease.start), f'{position} was claimed after it was deleted'
+            for first, second in itertools.pairwise(leases):
+                free_at = min(ends[first.claim_id, position], given_back.get((first.claim_id, position), float('inf')))
+                assert second.end >= free_at, f'{position} in two claims: {first} and {second}'
+                touched = [
+                    event.start
+                    for event in (*self.renewals, *self.endings)
+                    if event.claim_id == first.claim_id and position in event.positions and event.start > second.end
+                ]
+                assert not touched, f'{first} still acted on {position} after {second}'
+
+
+class ThreadsContract:
+    """Mix it into a `testtools.TestCase` that says how to make a prepared, empty driver."""
+
+    #: Lets actors act at once.
+    at_once = staticmethod(in_threads)
+
+    def setUp(self):
+        super().setUp()
+        self.seed = os.environ.get('QUEUESERVICE_TEST_SEED') or str(random.randrange(10**9))
+        self.addDetail('QUEUESERVICE_TEST_SEED', testtools.content.text_content(self.seed))
+        self.driver = self.make_driver()
+        self.addCleanup(self.driver.close)
+        self.queue = drivers.make_queue(self.driver, created_at=time.time())
+
+    def act(self, *actors):
+        """What the actors return after acting at once."""
+        return self.at_once(self.driver, actors)
+
+    def make(self, kind, count, turns):
+        return [kind(self.queue, f'{kind.__name__.lower()}{number}', self.seed, turns) for number in range(count)]
+
+    def everything(self, after=0):
+        """What is there, behind `after`, in whatever state: positions and bodies."""
+        found = []
+        while True:
+            selection = ports.Selection(after=after, limit=1000, include_claimed=True, include_delayed=True)
+            page = self.driver.messages.select(self.queue, selection, time.time())
+            if page.reached == after:
+                return found
+            found += [(message.position, message.body) for message in page.messages]
+            after = page.reached
+
+    def judge(self, histories):
+        return Judge(histories, self.everything())
+
+    def test_readers_that_follow_posters_miss_nothing(self):
+        histories = self.act(*self.make(Poster, 4, 150), *self.make(Reader, 4, 2000))
+
+        judge = self.judge(histories)
+        judge.check_posts()
+        judge.check_nothing_lost_or_altered()
+        judge.check_readers()
+        # Going on from where each reader came to shows the rest and nothing else.
+        for history in histories[4:]:
+            seen = [found for page in history for found in page.found]
+            self.assertEqual(judge.left, dict(seen + self.everything(history[-1].reached)))
+
+    def test_claims_exclude_each_other_and_lose_nothing(self):
+        histories = self.act(*self.make(Poster, 3, 60), *self.make(Claimer, 4, 150), *self.make(Reader, 1, 1000))
+
+        judge = self.judge(histories)
+        judge.check_posts()
+        judge.check_nothing_lost_or_altered()
+        judge.check_readers()
+        judge.check_claims()
+
+    def test_one_of_many_replacements_of_a_revision_wins(self):
+        turns = int(20 * SCALE)
+
+        def count_up(driver):
+            wins = []
+            for _ in range(turns):
+                [record] = driver.records.find(tables.QUEUES, records.Query(limit=1)).records
+                [answer] = driver.records.replace(tables.QUEUES, [{**record, 'created_at': record['created_at'] + 1}])
+                if not isinstance(answer, errors.Stale):
+                    wins.append(answer['revision'])
+            return wins
+
+        wins = sorted(itertools.chain(*self.act(*[count_up] * 6)))
+
+        self.assertEqual(list(range(2, 2 + len(wins))), wins)
+        [record] = self.driver.records.find(tables.QUEUES, records.Query(limit=1)).records
+        self.assertEqual(wins[-1], record['revision'])
+        self.assertEqual(self.queue.created_at + len(wins), record['created_at'])
+
+    def test_one_of_many_insertions_of_a_name_wins(self):
+        turns = int(15 * SCALE)
+
+        def insert(driver):
+            won = []
+            for number in range(turns):
+                record = {
+                    'id': messages.new_id(),
+                    'namespace': 'project',
+                    'project': 'project-1',
+                    'name': f'name-{number}',
+                    'metadata': b'{}',
+                    'facets': [],
+                    'created_at': 0.0,
+                    'subscribers': [],
+                }
+                [answer] = driver.records.insert(tables.QUEUES, [record])
+                if not isinstance(answer, errors.Duplicate):
+                    won.append(number)
+            return won
+
+        won = sorted(itertools.chain(*self.act(*[insert] * 6)))
+
+        self.assertEqual(list(range(turns)), won)
+
+    def test_a_keyed_message_that_many_post_at_once_is_stored_once(self):
+        turns = int(20 * SCALE)
+
+        def post(driver):
+            positions = []
+            for turn in range(turns):
+                now = time.time()
+                drafts = [
+                    messages.Draft(
+                        make_body(f'{turn}-{number}'),
+                        expires_at=now + 3600,
+                        key=f'{turn}-{number}',
+                        key_until=now + 3600,
+                        key_digest=b'same',
+                    )
+                    for number in range(3)
+                ]
+                positions += [each.position for each in driver.messages.append(self.queue, drafts, now)]
+            return positions
+
+        answers = self.act(*[post] * 6)
+
+        left = dict(self.everything())
+        self.assertEqual(turns * 3, len(left))
+        self.assertEqual([list(left)] * 6, answers)
+
+    def test_a_post_by_an_old_revision_leaves_no_trace(self):
+        turns = int(40 * SCALE)
+
+        def change(driver):
+            for _ in range(turns):
+                drivers.change_queue(driver, self.queue)
+                time.sleep(0.002)
+            return []
+
+        def post(name, driver):
+            acknowledged, queue = [], self.queue
+            for turn in range(turns * 3):
+                now = time.time()
+                body = make_body(f'{name}-{turn}')
+                try:
+                    driver.messages.append(queue, [messages.Draft(body, expires_at=now + 3600)], now)
+                    acknowledged.append(body)
+                except errors.Stale:
+                    found = driver.records.find(tables.QUEUES, records.Query(limit=1)).records
+                    queue = msgspec.structs.replace(queue, revision=found[0]['revision'])
+            return acknowledged
+
+        [_, *acknowledged] = self.act(change, *(functools.partial(post, name) for name in 'abcd'))
+
+        stored = [body for _, body in self.everything()]
+        self.assertEqual(sorted(itertools.chain(*acknowledged)), sorted(stored))
+
+    def test_a_post_stands_before_a_clear_or_behind_it(self):
+        turns = int(20 * SCALE)
+
+        def clear(driver):
+            times = []
+            for _ in range(turns):
+                time.sleep(0.003)
+                start = time.time()
+                driver.messages.clear(self.queue, start)
+                times.append((start, time.time()))
+            return times
+
+        [clears, *histories] = self.act(clear, *self.make(Poster, 3, 60))
+
+        judge = self.judge(histories)
+        judge.check_posts()
+        last_start, last_end = clears[-1]
+        for post in judge.posts:
+            if post.end < last_start:
+                self.assertFalse(set(post.positions) & set(judge.left), 'a message outlived a clear')
+            if post.start > last_end:
+                self.assertTrue(set(post.positions) <= set(judge.left), 'a clear took what was posted later')
+        self.assertEqual(len(judge.left), self.driver.messages.stats(self.queue, time.time()).total)
+
+    def test_a_thread_that_computes_does_not_stop_the_posters(self):
+        stop = threading.Event()
+
+        def compute(driver):
+            number = 0
+            while not stop.is_set():
+                number += 1
+            return []
+
+        def post(name, driver):
+            done, stop_at = 0, time.time() + 1
+            while time.time() < stop_at:
+                now = time.time()
+                driver.messages.append(self.queue, [messages.Draft(b'1', expires_at=now + 3600)], now)
+                done += 1
+            return done
+
+        def post_and_stop(driver):
+            done = in_threads(driver, [functools.partial(post, name) for name in 'abcd'])
+            stop.set()
+            return done
+
+        [_, done] = in_threads(self.driver, [compute, post_and_stop])
+
+        self.assertGreaterEqual(min(done), 5, done)
+
+
+class ProcessesContract(ThreadsContract):
+    """The same in several processes, for drivers that may be shared by them."""
+
+    at_once = staticmethod(in_processes)
+
+    def test_a_child_uses_the_driver_of_its_parent_and_leaves_it_in_order(self):
+        self.act(*self.make(Poster, 2, 5))
+        [before] = in_threads(self.driver, self.make(Poster, 1, 5))
+
+        histories = [before, *self.act(*self.make(Poster, 4, 5))]
+        histories += in_threads(self.driver, self.make(Poster, 1, 5))
+
+        self.assertEqual(6, len(histories))
