@@ -1,0 +1,264 @@
+"""The samples of the API reference are what clients send and what the service answers.
+
+One story is told for each version. Its requests are the samples; its answers are compared with the samples
+member by member. Ids differ from run to run, so the first time that an id of a sample meets one of the
+service they become a pair, and stay one to the end of the story. Durations measured by a clock of the
+machine's own are compared by kind.
+"""
+
+import json
+import pathlib
+import re
+import typing
+
+import testtools
+import webtest
+
+from queueservice import bootstrap
+from queueservice.api import app, routes
+from tests.fixtures import clock, drivers
+
+API_REF = pathlib.Path(__file__).parents[2] / 'api-ref' / 'source'
+SAMPLES = API_REF / 'samples'
+
+_NEW_YEAR = 1_767_225_600.0  # 2026-01-01T00:00:00Z
+_PATCH = 'application/openstack-messaging-v2.0-json-patch'
+_METHODS = ('GET', 'HEAD', 'PUT', 'POST', 'PATCH', 'DELETE')
+_ID = re.compile(r'\b[0-9a-f]{24}\b')
+
+
+class Step(typing.NamedTuple):
+    """One exchange: what is sent where, and what must be answered."""
+
+    method: str
+    path: str  # below the version; ids in it are those of the samples
+    status: int
+    sends: str = ''  # name of a sample
+    answers: str = ''  # name of a sample
+    after: float = 0  # s that pass before
+    content_type: str = 'application/json'
+
+
+PUBLIC = (
+    Step('GET', '/', 300, answers='versions'),
+    Step('GET', '/healthz', 200, answers='liveness'),
+    Step('GET', '/readyz', 204),
+    Step('HEAD', '/readyz', 204),
+)
+
+V1 = (
+    Step('GET', '/', 200, answers='home-v1'),
+    Step('GET', '/health', 204),
+    Step('HEAD', '/health', 204),
+    Step('PUT', '/queues/orders', 201),
+    Step('GET', '/queues/orders', 204),
+    Step('HEAD', '/queues/orders', 204),
+    Step('PUT', '/queues/orders/metadata', 204, sends='metadata-v1'),
+    Step('GET', '/queues/orders/metadata', 200, answers='metadata-v1'),
+    Step('PUT', '/queues/orders-failed', 201),
+    Step('GET', '/queues?limit=2', 200, answers='queues-list-response-v1'),
+    Step('POST', '/queues/orders/messages', 201, 'messages-post-request-v1', 'messages-post-response-v1'),
+    Step('GET', '/queues/orders/messages?limit=2&echo=true', 200, answers='messages-list-response-v1', after=20),
+    Step('GET', '/queues/orders/messages/{first}', 200, answers='message-show-response-v1'),
+    Step('GET', '/queues/orders/messages?ids={first},{second}', 200, answers='messages-show-response-v1'),
+    Step('POST', '/queues/orders/claims?limit=1', 201, 'claim-create-request', 'claim-create-response-v1'),
+    Step('GET', '/queues/orders/claims/{claim}', 200, answers='claim-show-response-v1', after=5),
+    Step('GET', '/queues/orders/stats', 200, answers='stats-response'),
+    Step('PATCH', '/queues/orders/claims/{claim}', 204, 'claim-update-request'),
+    Step('DELETE', '/queues/orders/messages/{first}?claim_id={claim}', 204),
+    Step('DELETE', '/queues/orders/claims/{claim}', 204),
+    Step('DELETE', '/queues/orders/messages?ids={second},{third}', 204),
+    Step('DELETE', '/queues/orders', 204),
+)
+
+V1_1 = (
+    Step('GET', '/', 200, answers='home-v1.1'),
+    Step('GET', '/ping', 204),
+    Step('HEAD', '/ping', 204),
+    Step('GET', '/health', 200, answers='health-response'),
+    Step('PUT', '/queues/orders', 201, 'queue-create-request'),
+    Step('GET', '/queues/orders', 200, answers='queue-show-response-v1.1'),
+    Step('PUT', '/queues/orders-failed', 201),
+    Step('GET', '/queues?limit=2', 200, answers='queues-list-response-v1'),
+    Step('POST', '/queues/orders/messages', 201, 'messages-post-request', 'messages-post-response'),
+    Step('GET', '/queues/orders/messages?limit=2&echo=true', 200, answers='messages-list-response', after=20),
+    Step('GET', '/queues/orders/messages/{first}', 200, answers='message-show-response'),
+    Step('GET', '/queues/orders/messages?ids={first},{second}', 200, answers='messages-show-response'),
+    Step('POST', '/queues/orders/claims?limit=1', 201, 'claim-create-request', 'claim-create-response'),
+    Step('GET', '/queues/orders/claims/{claim}', 200, answers='claim-show-response', after=5),
+    Step('GET', '/queues/orders/stats', 200, answers='stats-response'),
+    Step('PATCH', '/queues/orders/claims/{claim}', 204, 'claim-update-request'),
+    Step('DELETE', '/queues/orders/messages/{first}?claim_id={claim}', 204),
+    Step('DELETE', '/queues/orders/claims/{claim}', 204),
+    Step('DELETE', '/queues/orders/messages?pop=1', 200, answers='messages-pop-response'),
+    Step('DELETE', '/queues/orders/messages?ids={third}', 204),
+    Step('DELETE', '/queues/orders', 204),
+)
+
+V2 = (
+    Step('GET', '/', 200, answers='home'),
+    Step('GET', '/ping', 204),
+    Step('HEAD', '/ping', 204),
+    Step('GET', '/health', 200, answers='health-response'),
+    Step('PUT', '/queues/orders', 201, 'queue-create-request'),
+    Step('PATCH', '/queues/orders', 200, 'queue-update-request', 'queue-update-response', content_type=_PATCH),
+    Step('GET', '/queues/orders', 200, answers='queue-update-response'),
+    Step('PUT', '/queues/orders-failed', 201),
+    Step('GET', '/queues/orders-failed', 200, answers='queue-show-response'),
+    Step('GET', '/queues?limit=2&detailed=true&with_count=true', 200, answers='queues-list-response'),
+    Step('POST', '/queues/orders/messages', 201, 'messages-post-request', 'messages-post-response'),
+    Step('GET', '/queues/orders/messages?limit=2&echo=true', 200, answers='messages-list-response', after=20),
+    Step('GET', '/queues/orders/messages/{first}', 200, answers='message-show-response'),
+    Step('GET', '/queues/orders/messages?ids={first},{second}', 200, answers='messages-show-response'),
+    Step('POST', '/queues/orders/claims?limit=1', 201, 'claim-create-request', 'claim-create-response'),
+    Step('GET', '/queues/orders/claims/{claim}', 200, answers='claim-show-response', after=5),
+    Step('GET', '/queues/orders/stats', 200, answers='stats-response'),
+    Step('GET', '/projects', 200, answers='projects-list-response'),
+    Step('GET', '/projects/shop', 200, answers='project-show-response'),
+    Step('PATCH', '/queues/orders/claims/{claim}', 204, 'claim-update-request'),
+    Step('DELETE', '/queues/orders/messages/{first}?claim_id={claim}', 204),
+    Step('DELETE', '/queues/orders/claims/{claim}', 204),
+    Step('DELETE', '/queues/orders/messages?pop=1', 200, answers='messages-pop-response'),
+    # The message that is left is claimed and never deleted, three times; the fourth claim meets a dead letter.
+    Step('POST', '/queues/orders/claims', 201, after=60),
+    Step('POST', '/queues/orders/claims', 201, after=301),
+    Step('POST', '/queues/orders/claims', 201, after=301),
+    Step('POST', '/queues/orders/claims', 204, after=301),
+    Step('GET', '/queues/orders-failed/messages?echo=true', 200, answers='messages-list-dead-letter-response'),
+    Step('GET', '/queues/orders/messages?limit=0', 400, answers='error-response'),
+    Step('DELETE', '/queues/orders/messages?ids={third}', 204),
+    Step('POST', '/queues/orders-failed/purge', 204, 'queue-purge-request'),
+    Step('DELETE', '/queues/orders', 204),
+)
+
+STORIES = {'': PUBLIC, '1': V1, '1.1': V1_1, '2': V2}
+
+
+def load(name: str):
+    return json.loads((SAMPLES / f'{name}.json').read_text())
+
+
+class Pairs:
+    """Ids of the samples and the ids of the service that stand for them."""
+
+    def __init__(self):
+        self._theirs = {}
+
+    def meet(self, sample: str, answer: str) -> str:
+        """Pair the ids in two texts in their order; return the sample with the ids of the answer."""
+        for ours, theirs in zip(_ID.findall(sample), _ID.findall(answer), strict=False):
+            if theirs not in self._theirs.values():
+                self._theirs.setdefault(ours, theirs)
+        return self.translate(sample)
+
+    def translate(self, text: str) -> str:
+        return _ID.sub(lambda match: self._theirs.get(match[0], match[0]), text)
+
+
+class TestSamples(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.clock = clock.Clock(_NEW_YEAR)
+        driver = drivers.build_memory()
+        self.addCleanup(driver.close)
+        services = bootstrap.build_services(driver, clock=self.clock)
+        self.app = webtest.TestApp(app.build_app(services, app.Settings(admin_mode=True)))
+
+    def test_public_documents(self):
+        self.tell('')
+
+    def test_v1(self):
+        self.tell('1')
+
+    def test_v1_1(self):
+        self.tell('1.1')
+
+    def test_v2(self):
+        self.tell('2')
+
+    def tell(self, version):
+        # The ids that the paths of a story need: those that the first post and the first claim show.
+        post = load('messages-post-response-v1' if version == '1' else 'messages-post-response')
+        first, second, third = (href.rpartition('/')[2] for href in post['resources'])
+        claim = load('claim-show-response')['href'].rpartition('/')[2]
+        pairs = Pairs()
+        for step in STORIES[version]:
+            self.clock.advance(step.after)
+            path = step.path.format(first=first, second=second, third=third, claim=claim)
+            answer = self.send(version, step, pairs.translate(path))
+            self.assertEqual(step.status, answer.status_int, f'{step.method} {path}: {answer.text}')
+            if step.answers:
+                self.compare(self.spelled(load(step.answers), version), json.loads(answer.body), pairs, step.answers)
+            elif step.status == 204:
+                self.assertEqual(b'', answer.body)
+
+    def send(self, version, step, path):
+        headers = {'X-Project-Id': 'shop', 'Client-ID': '3381af92-2b9e-11e3-b191-71861300734c'}
+        body = b''
+        if step.sends:
+            headers['Content-Type'] = step.content_type
+            body = (SAMPLES / f'{step.sends}.json').read_bytes()
+        prefix = f'/v{version}' if version else ''
+        return self.app.request(prefix + path, method=step.method, headers=headers, body=body, status='*')
+
+    def spelled(self, sample, version):
+        """The sample as another version than the one it was written for gives it out: with its own paths."""
+        text = json.dumps(sample)
+        return json.loads(re.sub(r'"/v[0-9.]+/', f'"/v{version}/', text)) if version else sample
+
+    def compare(self, sample, answer, pairs, place):
+        if isinstance(sample, dict) and isinstance(answer, dict):
+            self.assertEqual(sorted(sample), sorted(answer), place)
+            for name, value in sample.items():
+                self.compare(value, answer[name], pairs, f'{place}.{name}')
+        elif isinstance(sample, list) and isinstance(answer, list):
+            self.assertEqual(len(sample), len(answer), place)
+            for index, value in enumerate(sample):
+                self.compare(value, answer[index], pairs, f'{place}[{index}]')
+        elif isinstance(sample, str) and isinstance(answer, str):
+            self.assertEqual(pairs.meet(sample, answer), answer, place)
+        elif isinstance(sample, float) and isinstance(answer, float):
+            pass  # a measured duration
+        else:
+            self.assertEqual(sample, answer, place)
+
+
+class TestCompleteness(testtools.TestCase):
+    def test_every_route_of_every_version_is_in_a_story(self):
+        for version in routes.ORDER:
+            served = {
+                (method, route.path)
+                for route in routes.ROUTES
+                if route.is_in(version)
+                for method in _METHODS
+                if hasattr(route.resource, f'on_{method.lower()}')
+            }
+            told = {(step.method, _route(step.path)) for step in STORIES[version]}
+            self.assertEqual(set(), served - told, f'API {version}: these are in no story')
+
+    def test_every_public_route_is_in_a_story(self):
+        served = {
+            (method, route.path)
+            for route in routes.PUBLIC_ROUTES
+            for method in _METHODS
+            if hasattr(route.resource, f'on_{method.lower()}')
+        }
+        self.assertEqual(set(), served - {(step.method, step.path) for step in PUBLIC})
+
+    def test_every_sample_is_checked_and_shown(self):
+        written = {path.stem for path in SAMPLES.glob('*.json')}
+        steps = [step for story in STORIES.values() for step in story]
+        checked = {name for step in steps for name in (step.sends, step.answers) if name}
+        pages = ''.join(path.read_text() for path in sorted(API_REF.iterdir()) if path.suffix in ('.inc', '.rst'))
+        shown = set(re.findall(r'literalinclude:: samples/(\S+)\.json', pages))
+        self.assertEqual(written, checked)
+        self.assertEqual(written, shown)
+
+
+def _route(path):
+    """The route that a path of a story is on, as `routes` writes it."""
+    path = path.partition('?')[0]
+    for route in routes.ROUTES:
+        if re.fullmatch(re.sub(r'\{\w+\}', '[^/]+', route.path), path):
+            return route.path
+    return path

@@ -1,0 +1,166 @@
+"""What is written about the service is true of the service: options, rules, routes, entry points, samples."""
+
+import importlib.metadata
+import os
+import pathlib
+import re
+import tempfile
+from unittest import mock
+
+import testtools
+from oslo_config import cfg, types
+from oslo_policy import policy
+
+from queueservice.api import policies, routes
+from queueservice.conf import opts, sample
+
+ROOT = pathlib.Path(__file__).parents[2]
+PAGES = sorted((ROOT / 'doc' / 'source').rglob('*.rst'))
+REFERENCE = sorted((ROOT / 'api-ref' / 'source').glob('*.inc'))
+
+_METHODS = ('GET', 'HEAD', 'PUT', 'POST', 'PATCH', 'DELETE')
+_ENTRY = re.compile(r'^\.\. rest_method:: (\w+) (\S+)\n(?:\n:Versions: (.+)\n)?', re.MULTILINE)
+
+
+def load(**variables) -> dict:
+    """The value of every option on a machine without files, and with only these environment variables."""
+    with tempfile.NamedTemporaryFile(suffix='.conf') as empty, mock.patch.dict(os.environ, variables, clear=True):
+        conf = opts.load([empty.name])
+        # Options read the environment when they are asked for: ask now.
+        return {(group, option.dest): _value(conf, group, option.dest) for group, option in options()}
+
+
+def options():
+    """Each option with the name of its group."""
+    for group, listed in opts.list_opts():
+        for option in listed:
+            yield 'DEFAULT' if group is None else group.name, option
+
+
+def served(version):
+    """The routes of a version: (method, path) -> resource."""
+    return {
+        (method, route.path): route.resource
+        for route in routes.ROUTES
+        if route.is_in(version)
+        for method in _METHODS
+        if hasattr(route.resource, f'on_{method.lower()}')
+    }
+
+
+def _value(conf, group, name):
+    return getattr(conf if group == 'DEFAULT' else conf[group], name)
+
+
+class TestOptions(testtools.TestCase):
+    def test_every_option_is_explained_in_sentences(self):
+        for group, option in options():
+            self.assertRegex(option.help or '', r'^[A-Z].*\.$', f'[{group}] {option.dest}')
+
+    def test_every_option_is_on_the_page_of_options(self):
+        # The page lists what the entry point lists, at build time.
+        page = (ROOT / 'doc' / 'source' / 'configuration' / 'options.rst').read_text()
+        self.assertRegex(page, r'\.\. show-options::\n\n +queueservice\n')
+
+    def test_every_option_is_in_the_sample_file(self):
+        written = (ROOT / 'etc' / 'queueservice' / sample.CONFIGURATION).read_text()
+        sections = dict(re.findall(r'^\[([^\]]+)\]\n(.*?)(?=^\[|\Z)', written, re.MULTILINE | re.DOTALL))
+        for group, option in options():
+            self.assertRegex(sections[group], rf'(?m)^#{option.dest} = ', f'[{group}] {option.dest}')
+
+    def test_sample_configuration_is_current(self):
+        written = (ROOT / 'etc' / 'queueservice' / sample.CONFIGURATION).read_text()
+        self.assertEqual(sample.configuration(), written, 'Run tox -e genconfig.')
+
+    def test_every_option_can_be_set_from_the_environment(self):
+        defaults = load()
+        for group, option in options():
+            default = defaults[group, option.dest]
+            text, expected = _another(option, default)
+            values = load(**{opts.environment_name(group, option.dest): text})
+            self.assertEqual(defaults | {(group, option.dest): expected}, values)
+
+    def test_options_that_pages_mention_exist(self):
+        conf = cfg.ConfigOpts()
+        opts.register(conf)
+        conf([], default_config_files=[], default_config_dirs=[])
+        policy.Enforcer(conf)  # registers its own
+        for page in PAGES:
+            for group, name in re.findall(r'``\[([\w:]+)\] (\w+)', page.read_text()):
+                try:
+                    _value(conf, group, name)
+                except cfg.NoSuchOptError:
+                    self.fail(f'{page.name} mentions [{group}] {name}, which does not exist.')
+
+    def test_environment_variables_that_pages_mention_exist(self):
+        known = {opts.environment_name(group, option.dest) for group, option in options()}
+        for page in PAGES:
+            for name in re.findall(r'\bOS_[A-Z_]+__[A-Z_]+\b', page.read_text()):
+                self.assertIn(name, known, page.name)
+
+
+class TestPolicy(testtools.TestCase):
+    def test_sample_policy_is_current(self):
+        written = (ROOT / 'etc' / 'queueservice' / sample.POLICY).read_text()
+        self.assertEqual(sample.policy(), written, 'Run tox -e genconfig.')
+
+    def test_every_rule_names_the_routes_that_it_guards(self):
+        guarded = {(resource.policies[method], method, path) for (method, path), resource in served('2').items()}
+        guarded.add(('home:get', 'GET', '/'))
+        named = {
+            (rule.name, operation['method'], operation['path'].removeprefix('/v2'))
+            for rule in policies.list_rules()
+            for operation in rule.operations
+        }
+        # HEAD of a route is as its GET.
+        self.assertEqual({entry for entry in guarded if entry[1] != 'HEAD'}, named)
+
+
+class TestReference(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.entries = set()
+        for page in REFERENCE:
+            for method, path, versions in _ENTRY.findall(page.read_text()):
+                path = re.sub(r'^/v[0-9.]+', '', path.partition('?')[0])
+                for version in versions.split(', ') if versions else ['']:
+                    self.entries.add((version, method, path))
+
+    def test_every_route_has_an_entry(self):
+        expected = {(version, *route) for version in routes.ORDER for route in served(version)}
+        expected |= {(version, 'GET', '/') for version in routes.ORDER}
+        expected |= {
+            ('', method, route.path)
+            for route in routes.PUBLIC_ROUTES
+            for method in _METHODS
+            if hasattr(route.resource, f'on_{method.lower()}')
+        }
+        expected.add(('', 'GET', '/'))
+        self.assertEqual(expected, self.entries)
+
+
+class TestEntryPoints(testtools.TestCase):
+    def test_every_entry_point_loads(self):
+        entries = [
+            entry
+            for entry in importlib.metadata.distribution('queueservice').entry_points
+            if entry.value.startswith('queueservice.')
+        ]
+        self.assertNotEqual([], entries)
+        for entry in entries:
+            self.assertTrue(callable(entry.load()), entry.name)
+
+
+def _another(option, default):
+    """A value that an option does not have by default: as it is written, and as it is read."""
+    if isinstance(option.type, types.Boolean):
+        return str(not default).lower(), not default
+    if isinstance(option.type, types.Integer):
+        number = (default or option.type.min) + 1
+        return str(number), number
+    if isinstance(option.type, types.List):
+        return '1', ['1']
+    if option.type.choices:
+        other = next(choice for choice in option.type.choices if choice != default)
+        return other, other
+    return 'another', 'another'
