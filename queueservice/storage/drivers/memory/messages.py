@@ -1,0 +1,895 @@
+"""The message port in memory: every queue is a log of positions in chunks, under one lock for all.
+
+What makes each verb cost the same in a queue of ten and of ten million:
+
+* A message lies at its position: chunk `position >> BITS`, slot `position & MASK`. A chunk in which
+  nothing lives any more is dropped, so walks jump over what was consumed.
+* `Log.fresh` is the first position that no claim ever came to. Below it only those messages are free
+  that came back (released, claim or delay over), and each chunk lists them in `Chunk.back`. So neither
+  a claim nor a list walks over what is claimed.
+* Deadlines are kept for each chunk, not for each message: the earliest expiry and the earliest return in
+  it. When one is due, the chunk is looked through once.
+
+Every slot carries its own deadlines as well. A verb whose answer depends on the whole queue settles what
+is due before it answers (`Log.settle`); the others look at the deadlines of the slots that they touch.
+What may take long is done in slices, so that the lock is never held for more than about two milliseconds.
+"""
+
+import bisect
+import heapq
+import itertools
+import math
+import threading
+import time
+
+import msgspec
+
+from queueservice.model import messages
+from queueservice.storage import errors
+from queueservice.storage import messages as ports
+
+#: A chunk has 2 ** BITS positions. Larger ones take less memory and take longer to look through.
+BITS = 7
+CHUNK = 1 << BITS
+MASK = CHUNK - 1
+
+#: How many slots are settled or freed while the lock is held once.
+SLICE = 2048
+#: How many chunks an empty claim looks through to say exactly when to come back.
+LOOKS = 16
+#: How many clients are remembered, so that equal ones share one object.
+CLIENTS = 65536
+
+
+def _discard(ordered, value):
+    """Take `value` out of a sorted list; whether it was there."""
+    at = bisect.bisect_left(ordered, value)
+    if at == len(ordered) or ordered[at] != value:
+        return False
+    del ordered[at]
+    return True
+
+
+def _move(agenda, old, new, number):
+    """Move the entry of chunk `number` from one instant to another; at infinity there is none."""
+    if old < math.inf:
+        _discard(agenda, (old, number))
+    if new < math.inf:
+        bisect.insort(agenda, (new, number))
+
+
+class Slot(msgspec.Struct, gc=False):
+    """A stored message. Its position is its place in the log.
+
+    It is free if `available_at` is 0; otherwise claimed if there is a `claim_id`, else delayed. A claim
+    or delay that is over stands here until the slot is settled.
+    """
+
+    body: bytes
+    client: bytes
+    created_at: float
+    expires_at: float
+    available_at: float
+    claim_id: str | None
+    claim_ttl: int
+    claim_count: int
+    checksum: str | None
+    state: bytes
+
+
+class Chunk:
+    __slots__ = ('back', 'expires_at', 'live', 'number', 'returns_at', 'slots')
+
+    def __init__(self, number, skipped):
+        self.number = number
+        self.slots = [None] * skipped  # None: nothing is there (any more)
+        self.live = 0
+        self.back = []  # the positions below Log.fresh that are free, in order
+        # Before these instants no message in here expires, or becomes free by itself.
+        self.expires_at = math.inf
+        self.returns_at = math.inf
+
+
+class Log:
+    """The messages of one queue between two clearings.
+
+    The methods that say "settled" expect that nothing is due at the instant of the call.
+    """
+
+    __slots__ = (
+        'bytes',
+        'chunks',
+        'claimed',
+        'claims',
+        'delayed',
+        'due',
+        'expiries',
+        'first',
+        'fresh',
+        'messages',
+        'next',
+        'numbers',
+        'returned',
+        'returns',
+        'tail',
+        'usage',
+    )
+
+    def __init__(self, start, usage):
+        self.next = start  # the position of the next message
+        self.fresh = start
+        self.first = start  # no message lies before
+        self.chunks = {}  # number -> Chunk
+        self.numbers = []  # of all chunks, in order
+        self.returned = []  # of those chunks where some messages are back, in order
+        self.tail = None  # the chunk that is being filled; it stays even if nothing lives in it
+        self.claims = {}  # claim id -> the positions of the slots that carry it, in order
+        self.expiries = []  # (Chunk.expires_at, number) of the chunks that have one, in order
+        self.returns = []  # (Chunk.returns_at, number) likewise
+        self.due = math.inf  # the first instant in `expiries` and `returns`
+        self.messages = 0
+        self.claimed = 0
+        self.delayed = 0
+        self.bytes = 0
+        self.usage = usage  # of the project; counts along
+
+    # Chunks
+
+    def _grow(self, position):
+        if self.tail is not None and not self.tail.live:
+            self._drop(self.tail)
+        self.tail = chunk = Chunk(position >> BITS, position & MASK)
+        self.chunks[chunk.number] = chunk
+        self.numbers.append(chunk.number)
+        return chunk
+
+    def _drop(self, chunk):
+        self._expire_at(chunk, math.inf)
+        self._return_at(chunk, math.inf)
+        del self.chunks[chunk.number]
+        _discard(self.numbers, chunk.number)
+
+    def _expire_at(self, chunk, instant):
+        _move(self.expiries, chunk.expires_at, instant, chunk.number)
+        chunk.expires_at = instant
+        if instant < self.due:
+            self.due = instant
+
+    def _return_at(self, chunk, instant):
+        _move(self.returns, chunk.returns_at, instant, chunk.number)
+        chunk.returns_at = instant
+        if instant < self.due:
+            self.due = instant
+
+    def _slot(self, position):
+        chunk = self.chunks.get(position >> BITS)
+        index = position & MASK
+        return chunk.slots[index] if chunk is not None and index < len(chunk.slots) else None
+
+    def _walk(self, position):
+        """Yield (position, slot) of every message from `position` on."""
+        numbers = self.numbers
+        for at in range(bisect.bisect_left(numbers, position >> BITS), len(numbers)):
+            chunk = self.chunks[numbers[at]]
+            start = chunk.number << BITS
+            skipped = max(0, position - start)
+            for item in enumerate(chunk.slots[skipped:], start + skipped):
+                if item[1] is not None:
+                    yield item
+
+    def _walk_back(self, position):
+        """Yield (position, slot) of every message from `position` on that is back."""
+        returned = self.returned
+        for at in range(bisect.bisect_left(returned, position >> BITS), len(returned)):
+            chunk = self.chunks[returned[at]]
+            for place in chunk.back:
+                if place >= position:
+                    yield place, chunk.slots[place & MASK]
+
+    # What becomes of a slot
+
+    def _remove(self, chunk, position, slot):
+        chunk.slots[position & MASK] = None
+        chunk.live -= 1
+        size = len(slot.body)
+        usage = self.usage
+        self.messages -= 1
+        self.bytes -= size
+        usage.messages -= 1
+        usage.bytes -= size
+        if slot.claim_id is not None:
+            self._leave_claim(position, slot)
+        elif slot.available_at:
+            self.delayed -= 1
+            usage.delayed -= 1
+        elif chunk.back and _discard(chunk.back, position) and not chunk.back:
+            _discard(self.returned, chunk.number)
+        if not chunk.live and chunk is not self.tail:
+            self._drop(chunk)
+
+    def _leave_claim(self, position, slot):
+        held = self.claims[slot.claim_id]
+        _discard(held, position)
+        if not held:
+            del self.claims[slot.claim_id]
+        self.claimed -= 1
+        self.usage.claimed -= 1
+
+    def _come_back(self, chunk, position):
+        if not chunk.back:
+            bisect.insort(self.returned, chunk.number)
+        bisect.insort(chunk.back, position)
+
+    # Time
+
+    def settle(self, now, budget):
+        """Remove what expired and free what is free again at `now`.
+
+        :param budget: stop after looking at about this many slots. While `due` <= `now`, more is to do.
+        :returns: how many slots were looked at.
+        """
+        done = 0
+        while done < budget and self.due <= now:
+            if self.expiries and self.expiries[0][0] <= now:
+                done += self._expire(self.chunks[self.expiries[0][1]], now)
+            elif self.returns and self.returns[0][0] <= now:
+                done += self._return(self.chunks[self.returns[0][1]], now)
+            else:
+                self.due = min(agenda[0][0] if agenda else math.inf for agenda in (self.expiries, self.returns))
+        return done
+
+    def _expire(self, chunk, now):
+        earliest = math.inf
+        for position, slot in enumerate(chunk.slots, chunk.number << BITS):
+            if slot is None:
+                continue
+            if slot.expires_at <= now:
+                self._remove(chunk, position, slot)
+            elif slot.expires_at < earliest:
+                earliest = slot.expires_at
+        self._expire_at(chunk, earliest)
+        return len(chunk.slots)
+
+    def _return(self, chunk, now):
+        earliest = math.inf
+        for position, slot in enumerate(chunk.slots, chunk.number << BITS):
+            if slot is None or not slot.available_at:
+                continue
+            if slot.available_at > now:
+                earliest = min(earliest, slot.available_at)
+                continue
+            if slot.claim_id is None:
+                self.delayed -= 1
+                self.usage.delayed -= 1
+            else:
+                self._leave_claim(position, slot)
+                slot.claim_id = None
+                slot.claim_ttl = 0
+            slot.available_at = 0
+            if position < self.fresh:
+                self._come_back(chunk, position)
+        self._return_at(chunk, earliest)
+        return len(chunk.slots)
+
+    def _next_return(self):
+        """The instant at which a message may become free by itself, or one before; None if none will."""
+        for _ in range(LOOKS):
+            if not self.returns:
+                return None
+            instant, number = self.returns[0]
+            chunk = self.chunks[number]
+            # What was renewed or deleted since may have been the earliest.
+            waiting = (slot.available_at for slot in chunk.slots if slot is not None and slot.available_at)
+            earliest = min(waiting, default=math.inf)
+            if earliest == instant:
+                break
+            self._return_at(chunk, earliest)
+        return self.returns[0][0] if self.returns else None
+
+    # The verbs
+
+    def append(self, drafts, now, clients):
+        """Store `drafts`; `clients` holds the one object for each client."""
+        tail = self.tail
+        position = self.next
+        delayed = size = 0
+        client = expires_at = None
+        for draft in drafts:
+            if tail is None or len(tail.slots) == CHUNK:
+                tail = self._grow(position)
+            body = draft.body
+            size += len(body)
+            # Equal values share an object: apart they would take as much as the rest of the slot.
+            if draft.client != client:
+                client = clients.setdefault(draft.client, draft.client)
+            if draft.expires_at != expires_at:
+                expires_at = draft.expires_at
+            if expires_at < tail.expires_at:
+                self._expire_at(tail, expires_at)
+            available_at = draft.available_at
+            if available_at <= now:
+                available_at = 0
+            else:
+                delayed += 1
+                if available_at < tail.returns_at:
+                    self._return_at(tail, available_at)
+            tail.slots.append(
+                Slot(
+                    body,
+                    client,
+                    now,
+                    expires_at,
+                    available_at,
+                    None,
+                    0,
+                    draft.claim_count,
+                    draft.checksum,
+                    draft.state,
+                )
+            )
+            tail.live += 1
+            position += 1
+        count = position - self.next
+        usage = self.usage
+        self.next = position
+        self.messages += count
+        self.delayed += delayed
+        self.bytes += size
+        usage.messages += count
+        usage.delayed += delayed
+        usage.bytes += size
+
+    def page(self, selection):
+        """The messages that `selection` lists, as a Page. Settled."""
+        after = selection.after
+        limit = selection.limit
+        not_from = selection.not_from
+        hides_claimed = not selection.include_claimed
+        hides_delayed = not selection.include_delayed
+        if not self.messages or limit <= 0:
+            return ports.Page([], after)
+        if hides_claimed and hides_delayed and after + 1 < self.fresh:
+            walk = self._walk(self.fresh)
+            if self.returned:
+                walk = itertools.chain(self._walk_back(after + 1), walk)
+        else:
+            walk = self._walk(after + 1)
+        found = []
+        passed = 0
+        for position, slot in walk:
+            if slot.client == not_from or (
+                slot.available_at and (hides_delayed if slot.claim_id is None else hides_claimed)
+            ):
+                passed += 1
+                if passed == ports.SCAN_BUDGET:
+                    return ports.Page(found, position)
+                continue
+            found.append(
+                messages.Message(
+                    position,
+                    slot.body,
+                    slot.client,
+                    slot.created_at,
+                    slot.expires_at,
+                    slot.available_at,
+                    slot.claim_id,
+                    slot.claim_ttl,
+                    slot.claim_count,
+                    slot.checksum,
+                    slot.state,
+                )
+            )
+            if len(found) == limit:
+                break
+        return ports.Page(found, found[-1].position if found else after)
+
+    def read(self, positions, claim_id, now):
+        """The messages at `positions`, or of the claim, or at those positions of the claim; in order."""
+        if positions is None:
+            positions = self.claims.get(claim_id, ())
+        found = []
+        for position in sorted(set(positions)):
+            slot = self._slot(position)
+            if slot is None or slot.expires_at <= now:
+                continue
+            waits = slot.available_at > now
+            if claim_id is not None and not (waits and slot.claim_id == claim_id):
+                continue
+            found.append(
+                messages.Message(
+                    position,
+                    slot.body,
+                    slot.client,
+                    slot.created_at,
+                    slot.expires_at,
+                    slot.available_at if waits else 0,
+                    slot.claim_id if waits else None,
+                    slot.claim_ttl if waits else 0,
+                    slot.claim_count,
+                    slot.checksum,
+                    slot.state,
+                )
+            )
+        return found
+
+    def claim(self, claim, limit, now, keep_until, max_claims, take):
+        """Lease or take the oldest free messages. Settled.
+
+        :returns: a Claimed; None if the way to the end led over so many delayed messages that the caller
+            had better let others have their turn before he calls again.
+        """
+        most = math.inf if max_claims is None else max_claims
+        chosen = []
+        dead = []
+        passed = self._choose_back(chosen, dead, limit, most) if self.returned and limit > 0 else 0
+        if len(chosen) < limit and passed < ports.SCAN_BUDGET:
+            fresh = self.next
+            for item in self._walk(self.fresh):
+                position, slot = item
+                if slot.available_at:
+                    passed += 1
+                elif slot.claim_count < most:
+                    chosen.append(item)
+                    if len(chosen) == limit:
+                        fresh = position + 1
+                        break
+                elif len(dead) < ports.DEAD_LIMIT:
+                    dead.append(item)
+                else:
+                    self._come_back(self.chunks[position >> BITS], position)
+                    passed += 1
+                if passed == ports.SCAN_BUDGET:
+                    for place, _ in itertools.chain(chosen, dead):
+                        self._come_back(self.chunks[place >> BITS], place)
+                    self.fresh = position + 1
+                    return None
+            self.fresh = fresh
+        if not chosen and not dead:
+            return ports.Claimed([], [], self._next_return())
+        for _, slot in chosen:
+            slot.claim_count += 1
+        leased = self._lease(chosen, claim, claim.ends_at, keep_until)
+        held = self._lease(dead, claim, now + ports.DEAD_LEASE, keep_until)
+        if take:
+            for position, slot in chosen:
+                self._remove(self.chunks[position >> BITS], position, slot)
+        return ports.Claimed(leased, held)
+
+    def _choose_back(self, chosen, dead, limit, most):
+        """Move (position, slot) of what is back to `chosen` and `dead`; say how many were passed over."""
+        passed = at = 0
+        while at < len(self.returned) and len(chosen) < limit and passed < ports.SCAN_BUDGET:
+            chunk = self.chunks[self.returned[at]]
+            looked = 0
+            left = []
+            for position in chunk.back:
+                slot = chunk.slots[position & MASK]
+                looked += 1
+                if slot.claim_count < most:
+                    chosen.append((position, slot))
+                    if len(chosen) == limit:
+                        break
+                elif len(dead) < ports.DEAD_LIMIT:
+                    dead.append((position, slot))
+                else:
+                    left.append(position)
+            chunk.back[:looked] = left
+            passed += len(left)
+            if chunk.back:
+                at += 1
+            else:
+                del self.returned[at]
+        return passed
+
+    def _lease(self, items, claim, ends_at, keep_until):
+        claim_id = claim.id
+        ttl = claim.ttl
+        number = None
+        leased = []
+        for position, slot in items:
+            slot.available_at = ends_at
+            slot.claim_id = claim_id
+            slot.claim_ttl = ttl
+            if slot.expires_at < keep_until:
+                slot.expires_at = keep_until
+            if position >> BITS != number:
+                number = position >> BITS
+                chunk = self.chunks[number]
+                if ends_at < chunk.returns_at:
+                    self._return_at(chunk, ends_at)
+            leased.append(
+                messages.Message(
+                    position,
+                    slot.body,
+                    slot.client,
+                    slot.created_at,
+                    slot.expires_at,
+                    ends_at,
+                    claim_id,
+                    ttl,
+                    slot.claim_count,
+                    slot.checksum,
+                    slot.state,
+                )
+            )
+        if leased:
+            self.claimed += len(leased)
+            self.usage.claimed += len(leased)
+            held = [position for position, _ in items]
+            if claim_id in self.claims:
+                held = sorted(self.claims[claim_id] + held)
+            self.claims[claim_id] = held
+        return leased
+
+    def renew(self, claim_id, changes, now):
+        """Apply `changes` to what the claim holds, and return where."""
+        changed = []
+        for change in changes:
+            held = self.claims.get(claim_id)
+            if held is None:
+                break
+            keep_until = change.keep_until
+            goes_on = change.ends_at is not None
+            if goes_on:
+                ttl = change.ttl
+                available_at = change.ends_at
+                holder = claim_id
+            else:
+                ttl = 0
+                available_at = change.available_at if change.available_at > now else 0
+                holder = None
+            let_go = []
+            number = None
+            for position in held if change.positions is None else change.positions:
+                if position >> BITS != number:
+                    number = position >> BITS
+                    chunk = self.chunks.get(number)
+                    slots = () if chunk is None else chunk.slots
+                index = position & MASK
+                slot = slots[index] if index < len(slots) else None
+                if slot is None or slot.claim_id != claim_id or slot.available_at <= now or slot.expires_at <= now:
+                    continue
+                slot.available_at = available_at
+                slot.claim_id = holder
+                slot.claim_ttl = ttl
+                if slot.expires_at < keep_until:
+                    slot.expires_at = keep_until
+                if change.state is not None:
+                    slot.state = change.state
+                if not goes_on:
+                    let_go.append(position)
+                if not available_at:
+                    self._come_back(chunk, position)
+                elif available_at < chunk.returns_at:
+                    self._return_at(chunk, available_at)
+                changed.append(position)
+            if let_go:
+                self._let_go(claim_id, held, let_go)
+                if available_at:
+                    self.delayed += len(let_go)
+                    self.usage.delayed += len(let_go)
+        return changed if len(changes) == 1 else sorted(set(changed))
+
+    def _let_go(self, claim_id, held, positions):
+        self.claimed -= len(positions)
+        self.usage.claimed -= len(positions)
+        if len(positions) == len(held):
+            del self.claims[claim_id]
+        else:
+            for position in positions:
+                _discard(held, position)
+
+    def delete(self, positions, now, claim_ids, unclaimed, all_or_none):
+        going = []
+        refused = []
+        for position in positions if len(positions) == 1 else dict.fromkeys(positions):
+            slot = self._slot(position)
+            if slot is None or slot.expires_at <= now:
+                continue
+            if slot.claim_id in claim_ids if slot.claim_id is not None and slot.available_at > now else unclaimed:
+                going.append((position, slot))
+            else:
+                refused.append(position)
+        if refused and all_or_none:
+            return ports.Deleted([], refused)
+        for position, slot in going:
+            self._remove(self.chunks[position >> BITS], position, slot)
+        return ports.Deleted([position for position, _ in going], refused)
+
+    def stats(self):
+        """Settled."""
+        oldest = newest = None
+        if self.messages:
+            self.first, slot = next(self._walk(self.first))
+            oldest = self.first, slot.created_at
+            newest = self._newest()
+        free = self.messages - self.claimed - self.delayed
+        return ports.Stats(free, self.claimed, self.delayed, self.bytes, oldest, newest)
+
+    def _newest(self):
+        for number in reversed(self.numbers):
+            slots = self.chunks[number].slots
+            for index in range(len(slots) - 1, -1, -1):
+                if slots[index] is not None:
+                    return number << BITS | index, slots[index].created_at
+        return None
+
+
+class Key(msgspec.Struct, gc=False):
+    """What a queue remembers of a keyed draft."""
+
+    position: int
+    until: float
+    digest: bytes
+
+
+class Life:
+    """One life of a queue."""
+
+    __slots__ = ('forgetting', 'keys', 'listed', 'log', 'revision', 'usage')
+
+    def __init__(self, revision, usage):
+        self.revision = revision
+        self.usage = usage  # of its project
+        self.log = Log(1, usage)
+        self.keys = {}  # key -> Key
+        self.forgetting = []  # heap of (Key.until, key)
+        self.listed = math.inf  # the instant of the entry in MessageStore._agenda that holds
+
+    def due(self):
+        return min(self.log.due, self.forgetting[0][0]) if self.forgetting else self.log.due
+
+    def settle(self, now, budget):
+        done = self.log.settle(now, budget)
+        while done < budget and self.forgetting and self.forgetting[0][0] <= now:
+            _, key = heapq.heappop(self.forgetting)
+            if key in self.keys and self.keys[key].until <= now:
+                del self.keys[key]
+            done += 1
+        return done
+
+
+class Plan(msgspec.Struct):
+    """What a step is going to append to one queue."""
+
+    drafts: list[messages.Draft]
+    keys: dict[str, Key]
+
+
+class MessageStore:
+    def __init__(self):
+        self.lock = threading.Lock()
+        self._lives = {}  # queue id -> Life
+        self._usages = {}  # (namespace, project) -> Usage
+        self._clients = {}
+        self._agenda = []  # heap of (instant, tie, Life) for the sweep: one for each life, and some that were
+        self._ties = itertools.count()
+        self._trash = []  # dicts and lists whose content is to be freed
+
+    # The lives of queues, as their records say
+
+    def begin(self, queue_id, namespace, project, revision):
+        with self.lock:
+            usage = self._usages.setdefault((namespace, project), ports.Usage())
+            usage.queues += 1
+            self._lives[queue_id] = Life(revision, usage)
+
+    def revise(self, queue_id, revision):
+        with self.lock:
+            self._lives[queue_id].revision = revision
+
+    def end(self, queue_id, namespace, project):
+        with self.lock:
+            life = self._lives.pop(queue_id)
+            self._clear(life)
+            self._trash += (life.keys, life.forgetting)
+            life.listed = math.nan
+            life.usage.queues -= 1
+            if not life.usage.queues:
+                del self._usages[namespace, project]
+
+    # The port
+
+    def append(self, queue, drafts, now, *, derive=None):
+        with self.lock:
+            life = self._current(queue)
+            if len(self._clients) > CLIENTS:
+                self._clients.clear()
+            plain = derive is None
+            for draft in drafts:
+                if draft.key is not None:
+                    plain = False
+            if not plain:
+                return self._append_in_one_step(life, drafts, now, derive)
+            log = life.log
+            start = log.next
+            log.append(drafts, now, self._clients)
+            if log.due < life.listed:
+                self._list(life)
+            return [ports.Appended(position) for position in range(start, log.next)]
+
+    def select(self, queue, selection, now):
+        if selection.positions is not None or selection.claim_id is not None:
+            with self.lock:
+                found = self._existing(queue).log.read(selection.positions, selection.claim_id, now)
+            return ports.Page(found, found[-1].position if found else selection.after)
+        while True:
+            with self.lock:
+                log = self._existing(queue).log
+                if log.due > now or self._settled(log, now):
+                    return log.page(selection)
+            time.sleep(0)  # lets other threads have the lock
+
+    def claim(
+        self,
+        queue,
+        claim,
+        limit,
+        now,
+        *,
+        keep_until,
+        max_claims=None,
+        in_flight=None,
+        take=False,
+    ):
+        while True:
+            with self.lock:
+                life = self._current(queue)
+                log = life.log
+                if log.due > now or self._settled(log, now):
+                    room = limit if in_flight is None else min(limit, in_flight - log.claimed)
+                    claimed = log.claim(claim, room, now, keep_until, max_claims, take)
+                    if log.due < life.listed:
+                        self._list(life)
+                    if claimed is not None:
+                        return claimed
+            time.sleep(0)  # lets other threads have the lock
+
+    def renew(self, queue, claim_id, changes, now):
+        with self.lock:
+            life = self._existing(queue)
+            changed = life.log.renew(claim_id, changes, now)
+            if life.log.due < life.listed:
+                self._list(life)
+            return changed
+
+    def delete(self, queue, positions, now, *, claim_ids=(), unclaimed=True, all_or_none=False):
+        with self.lock:
+            return self._existing(queue).log.delete(positions, now, claim_ids, unclaimed, all_or_none)
+
+    def clear(self, queue, now):
+        with self.lock:
+            self._clear(self._existing(queue))
+
+    def stats(self, queue, now):
+        while True:
+            with self.lock:
+                log = self._existing(queue).log
+                if log.due > now or self._settled(log, now):
+                    return log.stats()
+            time.sleep(0)  # lets other threads have the lock
+
+    def usage(self, namespace, project):
+        with self.lock:
+            usage = self._usages.get((namespace, project))
+            return ports.Usage() if usage is None else msgspec.structs.replace(usage)
+
+    def sweep(self, now, limit):
+        done = 0
+        while done < limit:
+            with self.lock:
+                swept = self._sweep(now, min(limit - done, SLICE))
+            if not swept:
+                break
+            done += swept
+        return done
+
+    # Its parts, under the lock
+
+    def _existing(self, queue):
+        life = self._lives.get(queue.id)
+        if life is None:
+            raise errors.Stale
+        return life
+
+    def _current(self, queue):
+        life = self._lives.get(queue.id)
+        if life is None or life.revision != queue.revision:
+            raise errors.Stale
+        return life
+
+    def _settled(self, log, now):
+        """Settle a slice; whether that was all."""
+        log.settle(now, SLICE)
+        return log.due > now
+
+    def _list(self, life):
+        """Let the sweep look at the queue when something is due there."""
+        life.listed = life.due()
+        if life.listed < math.inf:
+            heapq.heappush(self._agenda, (life.listed, next(self._ties), life))
+
+    def _append_in_one_step(self, life, drafts, now, derive):
+        plans = {}
+        answers = self._plan(plans, life, drafts, now)
+        new = plans[life].drafts
+        if derive is not None and new:
+            stored = [
+                messages.Message(
+                    position=position,
+                    body=draft.body,
+                    client=draft.client,
+                    created_at=now,
+                    expires_at=draft.expires_at,
+                    available_at=draft.available_at if draft.available_at > now else 0,
+                    claim_id=None,
+                    claim_ttl=0,
+                    claim_count=draft.claim_count,
+                    checksum=draft.checksum,
+                    state=draft.state,
+                )
+                for position, draft in enumerate(new, life.log.next)
+            ]
+            for queue, derived in derive(stored):
+                self._plan(plans, self._current(queue), derived, now)
+        for planned, plan in plans.items():
+            for key, known in plan.keys.items():
+                planned.keys[key] = known
+                heapq.heappush(planned.forgetting, (known.until, key))
+            planned.log.append(plan.drafts, now, self._clients)
+            if planned.due() < planned.listed:
+                self._list(planned)
+        return answers
+
+    def _plan(self, plans, life, drafts, now):
+        """Add what is new of `drafts` to the plan for `life`, and say where each is going to be."""
+        plan = plans.setdefault(life, Plan([], {}))
+        answers = []
+        for draft in drafts:
+            position = life.log.next + len(plan.drafts)
+            if draft.key is not None:
+                known = plan.keys.get(draft.key) or life.keys.get(draft.key)
+                if known is not None and known.until > now:
+                    if known.digest != draft.key_digest:
+                        raise errors.KeyReused
+                    answers.append(ports.Appended(known.position, repeated=True))
+                    continue
+                if draft.key_until > now:
+                    plan.keys[draft.key] = Key(position, draft.key_until, draft.key_digest)
+            plan.drafts.append(draft)
+            answers.append(ports.Appended(position))
+        return answers
+
+    def _clear(self, life):
+        log = life.log
+        usage = life.usage
+        usage.messages -= log.messages
+        usage.claimed -= log.claimed
+        usage.delayed -= log.delayed
+        usage.bytes -= log.bytes
+        self._trash += (log.chunks, log.claims, log.expiries, log.returns)
+        life.log = Log(log.next, usage)
+
+    def _sweep(self, now, budget):
+        done = 0
+        while done < budget and self._trash:
+            done += self._free(self._trash, budget - done)
+        agenda = self._agenda
+        while done < budget and agenda and agenda[0][0] <= now:
+            instant, _, life = heapq.heappop(agenda)
+            if instant == life.listed:
+                done += life.settle(now, budget - done)
+                self._list(life)
+        return done
+
+    def _free(self, trash, budget):
+        """Free a part of the last thing in the trash; say how much that was."""
+        container = trash[-1]
+        if not container:
+            trash.pop()
+            return 0
+        if isinstance(container, list):
+            del container[-budget:]
+            return 1
+        _, value = container.popitem()
+        return max(1, value.live) if isinstance(value, Chunk) else 1
