@@ -4,11 +4,11 @@ from urllib import parse
 
 
 def queue(req, name: str) -> str:
-    return f'{req.context.base}/queues/{name}'
+    return f'{req.context.caller.base}/queues/{name}'
 
 
 def project(req, project_id: str) -> str:
-    return f'{req.context.base}/projects/{parse.quote(project_id, safe="")}'
+    return f'{req.context.caller.base}/projects/{parse.quote(project_id, safe="")}'
 
 
 def next_page(req, path: str, marker: str) -> str:

@@ -20,8 +20,8 @@ def text(req, name: str) -> str | None:
 
 
 def integer(req, name: str, default: int | None = None) -> int | None:
-    value = req.params.get(name) and text(req, name)
-    if not value:
+    value = text(req, name) if name in req.params else None
+    if value is None:
         return default
     digits = value[1:] if value[0] in '+-' else value
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 10):
@@ -30,8 +30,8 @@ def integer(req, name: str, default: int | None = None) -> int | None:
 
 
 def boolean(req, name: str, default: bool = False) -> bool:
-    value = req.params.get(name) and text(req, name)
-    if not value:
+    value = text(req, name) if name in req.params else None
+    if value is None:
         return default
     try:
         return _BOOLEANS[value]

@@ -16,7 +16,8 @@ SHARED = 'shared'
 INTERNAL = 'internal'
 
 _NAME = re.compile(r'[A-Za-z0-9_.-]{1,64}')
-_CONTROL = re.compile(r'[\x00-\x1f\x7f]')
+#: Control characters, and what stands for bytes that were not UTF-8.
+_UNREADABLE = re.compile(r'[\x00-\x1f\x7f-\x9f\ufffd]')
 
 
 class QueueKey(typing.NamedTuple):
@@ -79,8 +80,8 @@ def check_project(project: str) -> str:
         raise errors.HeaderInvalid(description='Empty project header not allowed. Set X-Project-Id to your project id.')
     if len(project) > 256:
         raise errors.NameInvalid(description='Project ids may not be longer than 256 characters.')
-    if ',' in project or _CONTROL.search(project):
+    if ',' in project or _UNREADABLE.search(project):
         raise errors.NameInvalid(
-            description='Project ids hold no commas and no control characters. Send X-Project-Id once.'
+            description='Project ids are UTF-8 without commas and control characters. Send X-Project-Id once.'
         )
     return project

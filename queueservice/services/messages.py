@@ -224,12 +224,20 @@ class Messages:
         limits = self._limits
         default_ttl = settings.default_message_ttl or limits.default_message_ttl
         default_delay = settings.default_message_delay or 0
+        ttl = delay = None
+        expires_at = available_at = 0
         drafts = []
         for one in posted:
-            ttl = default_ttl if one.ttl is msgspec.UNSET else limits.check_message_ttl(one.ttl)
-            delay = default_delay if one.delay is msgspec.UNSET else limits.check_message_delay(one.delay)
+            # Messages of one post mostly share these values; then they share the objects, too.
+            if one.ttl != ttl:
+                ttl = one.ttl
+                expires_at = now + (default_ttl if ttl is msgspec.UNSET else limits.check_message_ttl(ttl))
+            if one.delay != delay:
+                delay = one.delay
+                seconds = default_delay if delay is msgspec.UNSET else limits.check_message_delay(delay)
+                available_at = now + seconds if seconds else 0
             # A copy: the body would keep the buffer of the whole request in memory.
-            drafts.append(messages.Draft(bytes(one.body), now + ttl, now + delay if delay else 0, client))
+            drafts.append(messages.Draft(bytes(one.body), expires_at, available_at, client))
         if limits.enable_checksum:
             for draft in drafts:
                 draft.checksum = messages.checksum(draft.body)

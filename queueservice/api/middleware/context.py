@@ -13,13 +13,15 @@ import uuid
 from urllib import parse
 
 import falcon
+import msgspec
 
 from queueservice.model import errors, queues
 
 #: First segments behind the version that are never a project id.
 _NOT_A_PROJECT = ('queues', 'health', 'ping', 'pools', 'flavors', 'topics', 'projects', 'shards')
-_SHORT = tuple(f'/{version}/{word}' for version in ('v2', 'v1.1', 'v1') for word in _NOT_A_PROJECT)
 _LONG = re.compile(r'/(v1|v1\.1|v2)/([^/]+)(/.*)?', re.DOTALL)
+#: Nearly every path begins like this, and names no project.
+_SHORT = ('/v2/queues/', '/v1.1/queues/', '/v1/queues/')
 
 _JSON_TYPES = frozenset({None, '', '*/*', 'application/json', 'application/*'})
 
@@ -28,11 +30,30 @@ _EVERYBODY = frozenset({'member', 'reader'})
 _ADMINISTRATOR = frozenset({'admin', 'member', 'reader'})
 
 
+#: How many callers a process remembers, and how long their headers may be for that, all together.
+_REMEMBERED = 16384
+_REMEMBERED_LENGTH = 512
+
+
+class Caller(msgspec.Struct):
+    """What the headers of a request say of who sends it."""
+
+    namespace: str
+    project: str
+    client: bytes | None  # None where the version asks for none and none was sent
+    roles: frozenset[str]
+    base: str  # what paths given to this caller begin with: the version, and the project if its URL has it
+    allowed: set[str] = msgspec.field(default_factory=set)  # policy rules that are known to let it pass
+
+
 class ContextMiddleware:
+    """Gives `req.context` its `request_id`, `caller` and, where the URL names one, `queue`."""
+
     def __init__(self, admin_mode: bool, read_client_id):
-        self._everybody = _ADMINISTRATOR if admin_mode else _EVERYBODY
         self._admin_mode = admin_mode
         self._read_client_id = read_client_id
+        # The same headers mean the same caller: most requests are spared the checks.
+        self._callers: dict[tuple, Caller] = {}
         # Unique among processes by its random part, within one by its count.
         self._request_ids = map(
             f'req-{secrets.token_hex(4)}-{secrets.token_hex(2)}-4000-8000-{{:012x}}'.format, itertools.count(1)
@@ -42,76 +63,87 @@ class ContextMiddleware:
         context = req.context
         context.request_id = request_id = next(self._request_ids)
         resp.set_header('X-Openstack-Request-Id', request_id)
-        path = req.path
-        context.url_project = None
-        if not path.startswith(_SHORT):
-            self._take_project_from_path(req, path)
+        if req.path.startswith(_SHORT):
+            context.url_project = None
+        else:
+            self._take_project_from_path(req)
 
     def process_resource(self, req, resp, resource, params):
         dialect = resource.dialect
         if dialect is None:
             return
         context = req.context
-        env = req.env
-        if env.get('CONTENT_TYPE') and env.get('CONTENT_LENGTH'):
-            _refuse_forms(env['CONTENT_TYPE'])
-        if env.get('HTTP_ACCEPT') not in _JSON_TYPES and not req.client_accepts(falcon.MEDIA_JSON):
+        header = req.env.get
+        if header('CONTENT_TYPE') and header('CONTENT_LENGTH'):
+            _refuse_forms(header('CONTENT_TYPE'))
+        headers = (
+            dialect.path,
+            context.url_project,
+            header('HTTP_ACCEPT'),
+            header('HTTP_CLIENT_ID'),
+            header('HTTP_X_PROJECT_ID'),
+            header('HTTP_X_ROLES'),
+        )
+        context.caller = caller = self._callers.get(headers) or self._identify(req, dialect, headers)
+        name = params.get('queue_name')
+        if name is not None:
+            context.queue = queues.check_key(caller.namespace, caller.project, name)
+        if dialect.content_location and req.method == 'GET':
+            query = f'?{req.query_string}' if req.query_string else ''
+            resp.set_header('Content-Location', f'{caller.base}{parse.quote(req.path[len(dialect.path) :])}{query}')
+
+    def _identify(self, req, dialect, headers):
+        _, url_project, accept, client, project, roles = headers
+        if accept not in _JSON_TYPES and not req.client_accepts(falcon.MEDIA_JSON):
             raise falcon.HTTPNotAcceptable(
                 title='Not acceptable', description='This API answers in JSON. Accept must admit application/json.'
             )
-        client = env.get('HTTP_CLIENT_ID')
         if client is not None:
-            context.client = self._read_client_id(client)
+            client = self._read_client_id(client)
         elif dialect.client_required:
             raise _no_client()
-        else:
-            context.client = None
-        project = context.url_project
-        if project is None:
-            project = env.get('HTTP_X_PROJECT_ID')
-            context.base = dialect.path
-        else:
-            context.base = f'{dialect.path}/{parse.quote(project, safe="")}'
-        if project is not None:
-            context.namespace = queues.PROJECT
-            context.project = queues.check_project(project)
+        namespace = queues.PROJECT
+        base = dialect.path
+        if url_project is not None:
+            project = queues.check_project(url_project)
+            base = f'{base}/{parse.quote(project, safe="")}'
+        elif project is not None:
+            queues.check_project(project)
         elif dialect.project_required:
             raise falcon.HTTPBadRequest(
                 title='Project-Id Missing',
                 description='The header X-Project-Id was missing. Set it to your project id.',
             )
         else:
-            context.namespace = queues.SHARED
-            context.project = ''
-        if dialect.content_location and req.method == 'GET':
-            query = f'?{req.query_string}' if req.query_string else ''
-            resp.set_header('Content-Location', f'{context.base}{parse.quote(req.path[len(dialect.path) :])}{query}')
-        name = params.get('queue_name')
-        if name is not None:
-            context.queue = queues.check_key(context.namespace, context.project, name)
-        roles = env.get('HTTP_X_ROLES')
-        context.roles = self._everybody if roles is None else self._read_roles(roles)
+            namespace, project = queues.SHARED, ''
+        caller = Caller(namespace, project, client, self._read_roles(roles), base)
+        if sum(map(len, filter(None, headers))) <= _REMEMBERED_LENGTH:
+            if len(self._callers) >= _REMEMBERED:
+                self._callers.clear()
+            self._callers[headers] = caller
+        return caller
 
-    def _take_project_from_path(self, req, path):
-        match = _LONG.fullmatch(path)
+    def _take_project_from_path(self, req):
+        match = _LONG.fullmatch(req.path)
         if match is None:
+            req.context.url_project = None
             return
         version, project, tail = match.groups()
         req.context.url_project = project
         req.path = f'/{version}{tail or "/"}'
 
     def _read_roles(self, header):
-        roles = {role.strip().lower() for role in header.split(',')}
+        roles = _EVERYBODY if header is None else frozenset(role.strip().lower() for role in header.split(','))
         if self._admin_mode or 'admin' in roles:
-            return _ADMINISTRATOR | roles
-        return frozenset(roles | {'reader'} if 'member' in roles else roles)
+            return roles | _ADMINISTRATOR
+        return roles | {'reader'} if 'member' in roles else roles
 
 
 def client(req) -> bytes:
     """The client of this request, where the route cannot do without."""
-    if req.context.client is None:
+    if req.context.caller.client is None:
         raise _no_client()
-    return req.context.client
+    return req.context.caller.client
 
 
 @functools.lru_cache(maxsize=65536)
@@ -135,6 +167,13 @@ def read_any(least: int, most: int):
         return text.encode('latin-1')
 
     return read
+
+
+def _decode(header):
+    """The UTF-8 that a header is, which WSGI hands on byte for byte; so that a header and a path name one project."""
+    if header is None or header.isascii():
+        return header
+    return header.encode('latin-1').decode(errors='replace')
 
 
 def _no_client():

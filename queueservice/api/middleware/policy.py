@@ -10,8 +10,8 @@ from queueservice.model import errors
 class PolicyMiddleware:
     """Enforces the rules of `policies`, changed as the operator's policy file says.
 
-    A rule sees the caller's roles and whether the project is the caller's own, which it is by now on
-    every route. So a decision depends on rule and roles alone and is made once for each pair.
+    A rule sees the caller's roles; the project is the caller's own by now on every route. So what a
+    caller was allowed once it is allowed again.
     """
 
     def __init__(self, conf: cfg.ConfigOpts | None = None):
@@ -22,25 +22,17 @@ class PolicyMiddleware:
         self._enforcer.suppress_deprecation_warnings = True
         self._enforcer.register_defaults(policies.list_rules())
         self._enforcer.load_rules()
-        self._decisions: dict[tuple[str, frozenset], bool] = {}
 
     def process_resource(self, req, resp, resource, params):
         rule = resource.policies.get(req.method)
         if rule is None:  # a method that the resource does not have, or a public resource
             return
-        roles = req.context.roles
-        decision = self._decisions.get((rule, roles))
-        if decision is None:
-            decision = self._decide(rule, roles)
-        if not decision:
+        caller = req.context.caller
+        if rule in caller.allowed:
+            return
+        if not self._enforcer.enforce(rule, {}, {'roles': sorted(caller.roles)}):
             raise errors.NotAuthorized(rule=rule)
-
-    def _decide(self, rule, roles):
-        if len(self._decisions) > 10_000:  # roles are the caller's to choose where nobody authenticates
-            self._decisions.clear()
-        decision = bool(self._enforcer.enforce(rule, {}, {'roles': sorted(roles)}))
-        self._decisions[rule, roles] = decision
-        return decision
+        caller.allowed.add(rule)
 
 
 def check_guarded(resource: object, public: bool) -> None:

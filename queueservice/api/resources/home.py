@@ -42,7 +42,7 @@ class Home(base.Resource):
         self._document = document
 
     def on_get(self, req, resp):
-        base_path = req.context.base
+        base_path = req.context.caller.base
         resources = {
             f'rel/{name}': {**entry, key: base_path + entry[key]}
             for name, entry in self._document.items()

@@ -18,7 +18,7 @@ class ProjectCollection(base.Resource):
         projects = self.services.projects.page(
             marker=params.text(req, 'marker'), limit=params.integer(req, 'limit', limits.DEFAULT_PAGE)
         )
-        path = f'{req.context.base}/projects'
+        path = f'{req.context.caller.base}/projects'
         answer = schemas.ProjectsOut([schemas.ProjectLinkOut(one, links.project(req, one)) for one in projects], [])
         if projects:
             href = links.next_page(req, path, parse.quote(projects[-1], safe=''))
@@ -31,7 +31,7 @@ class ProjectItem(base.Resource):
 
     def on_get(self, req, resp, project_id):
         queues.check_project(project_id)
-        if project_id != req.context.project and 'admin' not in req.context.roles:
+        if project_id != req.context.caller.project and 'admin' not in req.context.caller.roles:
             raise falcon.HTTPNotFound(title='Not found', description='There is no such project.')
         usage = self.services.projects.usage(queues.PROJECT, project_id)
         counts = schemas.UsageOut(

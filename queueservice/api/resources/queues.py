@@ -1,5 +1,7 @@
 """Queues of a project."""
 
+import re
+
 import falcon
 import msgspec
 
@@ -13,6 +15,8 @@ from queueservice.model import metadata as metadata_model
 _PATCH_TYPE = 'application/openstack-messaging-v2.0-json-patch'
 _NOT_FILTERS = ('marker', 'limit', 'detailed', 'name', 'with_count')
 
+_BAD_ESCAPE = re.compile('~(?![01])')
+
 _METADATA = msgspec.json.Decoder(schemas.Metadata)
 _OPERATIONS = msgspec.json.Decoder(list[schemas.OperationIn])
 _PURGE = msgspec.json.Decoder(schemas.PurgeIn)
@@ -24,7 +28,7 @@ class QueueCollection(base.Resource):
     def on_get(self, req, resp):
         detailed = params.boolean(req, 'detailed')
         with_count = params.boolean(req, 'with_count') if self.dialect.filters else False
-        owner = req.context.namespace, req.context.project
+        owner = req.context.caller.namespace, req.context.caller.project
         page = self.services.queues.page(
             *owner,
             marker=params.text(req, 'marker'),
@@ -37,7 +41,7 @@ class QueueCollection(base.Resource):
             return
         answer = schemas.PageOut([self._show(req, queue, detailed) for queue in page.queues], [])
         if page.marker is not None:
-            href = links.next_page(req, f'{req.context.base}/queues', page.marker)
+            href = links.next_page(req, f'{req.context.caller.base}/queues', page.marker)
             answer.links.append(messages_schemas.Link(href))
         if with_count:
             answer.count = self.services.queues.count(*owner)
@@ -98,8 +102,9 @@ class QueueItemV2(QueueItem):
                 headers={'Accept-Patch': _PATCH_TYPE},
             )
         raw = media.read(req, self.services.limits.max_queue_metadata, 'Queue metadata', 'max_queue_metadata')
+        sent = media.decode(raw, _OPERATIONS)
         media.check_value(raw, 'The patch')
-        operations = [_read_operation(one) for one in media.decode(raw, _OPERATIONS)]
+        operations = [_read_operation(one) for one in sent]
         queue = self.services.queues.patch_metadata(req.context.queue, operations)
         resp.data = media.encode(_show_metadata(self, queue.metadata))
 
@@ -166,7 +171,9 @@ def _show_end(path, queue, end, now):
 
 
 def _read_metadata(raw):
-    return media.decode(media.check_value(raw, 'The metadata'), _METADATA)
+    metadata = media.decode(raw, _METADATA)
+    media.check_value(raw, 'The metadata')
+    return metadata
 
 
 def _read_operation(sent):
@@ -175,6 +182,8 @@ def _read_operation(sent):
         raise errors.BodyInvalid(
             description=f'The path "{sent.path}" is not allowed: it must be /metadata/ and the name of one key.'
         )
+    if _BAD_ESCAPE.search(sent.path):
+        raise errors.BodyInvalid(description=f'The path "{sent.path}" is not allowed: write ~0 for ~ and ~1 for /.')
     if sent.op != 'remove' and sent.value is schemas.Unset:
         raise errors.BodyInvalid(description=f'Operation "{sent.op}" requires a member named "value".')
     key = tokens[2].replace('~1', '/').replace('~0', '~')
