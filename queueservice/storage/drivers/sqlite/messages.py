@@ -1,0 +1,676 @@
+"""Queues of messages in SQLite.
+
+The head of a queue (schema.py) gives out positions and keeps count; whoever changes messages brings it up to date in
+the same transaction. Its `due_at` says until when nothing expires or lapses by itself, so that most calls
+need not look for such messages.
+
+Statements are few and large: each one gives up the interpreter lock, and must wait to get it back.
+"""
+
+# ruff: noqa: S608 - statements are put together of what stands in this module; values are bound
+
+import functools
+import itertools
+import typing
+
+from queueservice.model import messages
+from queueservice.storage import errors
+from queueservice.storage import messages as ports
+from queueservice.storage.drivers.sqlite import records
+
+#: How many messages one transaction frees or lets go beside what it is there for: a few milliseconds' worth.
+SLICE = 500
+#: For how many such slices a claim waits, where very many messages lapsed, before it takes what there is.
+PATIENCE = 20
+#: How many lapsed messages a list seeks out one by one; if there are more, it looks at all messages.
+LAPSED_LIMIT = 1000
+#: How many rows one statement inserts.
+ROWS = 100
+#: More than there can be of anything.
+MANY = 2**62
+
+COLUMNS = ', '.join(messages.Message.__struct_fields__)
+
+# Where messages are looked for. Without INDEXED BY, SQLite would prefer the primary key and walk over all that is
+# claimed; these indexes hold all that the conditions ask for.
+ALL = 'messages WHERE life = ?'
+FREE = 'messages INDEXED BY messages_free WHERE life = ? AND available_at = 0'
+LAPSED = """messages INDEXED BY messages_free
+    WHERE life = ? AND available_at > 0 AND available_at <= ? AND expires_at > ? LIMIT ?"""
+EXPIRED = 'messages INDEXED BY messages_expiry WHERE life = ? AND expires_at <= ? ORDER BY expires_at LIMIT ?'
+
+TALLY = """count(*), count(claim_id), count(*) FILTER (WHERE available_at > 0 AND claim_id IS NULL),
+    coalesce(sum(size), 0)"""
+
+
+class Head(typing.NamedTuple):
+    life: int
+    position: int
+    claimed: int
+    due_at: float | None
+
+    def is_due(self, now: float) -> bool:
+        """Whether there may be messages that expired or lapsed and still stand as before."""
+        return self.due_at is not None and self.due_at <= now
+
+
+class Tally(typing.NamedTuple):
+    """Counts of messages, as a head keeps them."""
+
+    messages: int = 0
+    claimed: int = 0
+    delayed: int = 0
+    bytes: int = 0
+
+
+class MessageStore:
+    def __init__(self, database):
+        self._database = database
+
+    def append(self, queue, drafts, now, *, derive=None):
+        size = sum(len(draft.body) for draft in drafts)
+        return self._database.write(_append_and_derive, queue, drafts, now, derive, size=size)
+
+    def select(self, queue, selection, now):
+        if selection.positions is not None:
+            return self._database.read(_select_positions, queue, selection, now)
+        if selection.claim_id is not None:
+            return self._database.read(_select_claim, queue, selection, now)
+        return self._database.read(_list, queue, selection, now)
+
+    def claim(self, queue, claim, limit, now, *, keep_until, max_claims=None, in_flight=None, take=False):
+        arguments = queue, claim, limit, now, keep_until, max_claims, in_flight, take
+        for _ in range(PATIENCE):
+            claimed = self._database.write(_claim, *arguments, True)
+            if claimed is not None:
+                return claimed
+        return self._database.write(_claim, *arguments, False)
+
+    def renew(self, queue, claim_id, changes, now):
+        return self._database.write(_renew, queue, claim_id, changes, now)
+
+    def delete(self, queue, positions, now, *, claim_ids=(), unclaimed=True, all_or_none=False):
+        return self._database.write(_delete, queue, positions, now, claim_ids, unclaimed, all_or_none)
+
+    def clear(self, queue, now):
+        self._database.write(_clear, queue)
+
+    def stats(self, queue, now):
+        return self._database.read(_stats, queue, now)
+
+    def usage(self, namespace, project):
+        return self._database.read(_usage, namespace, project)
+
+    def sweep(self, now, limit):
+        done = 0
+        while done < limit:
+            size = min(SLICE, limit - done)
+            swept = self._database.write(_sweep, now, size)
+            done += swept
+            if swept < size:
+                break
+        return done
+
+
+# Append
+
+
+def _append_and_derive(connection, queue, drafts, now, derive):
+    answers, stored = _append(connection, queue, drafts, now)
+    if derive is not None and stored:
+        for other, derived in derive([_as_message(position, draft, now) for position, draft in stored]):
+            _append(connection, other, derived, now)
+    return answers
+
+
+def _append(connection, queue, drafts, now):
+    """Append to one queue; return the answers, and the drafts that were stored with their positions."""
+    head = _find_current_head(connection, queue)
+    known = _find_keys(connection, queue, drafts, now)
+    position = head.position
+    answers, stored, keys = [], [], []
+    for draft in drafts:
+        first, digest = known.get(draft.key, (None, None))
+        if first is None:
+            position += 1
+            answers.append(ports.Appended(position))
+            stored.append((position, draft))
+            if draft.key is not None and draft.key_until > now:
+                known[draft.key] = position, draft.key_digest
+                keys.append((queue.id, draft.key, position, draft.key_digest, draft.key_until))
+        elif digest == draft.key_digest:
+            answers.append(ports.Appended(first, repeated=True))
+        else:
+            raise errors.KeyReused
+    if stored:
+        _store(connection, head, stored, now)
+        _insert(connection, 'OR REPLACE INTO keys (queue_id, key, position, digest, until)', keys)
+    return answers, stored
+
+
+def _find_keys(connection, queue, drafts, now):
+    """What is remembered of the drafts' keys: {key: (position, digest)}."""
+    keys = [draft.key for draft in drafts if draft.key is not None]
+    if not keys:
+        return {}
+    rows = connection.execute(
+        f'SELECT key, position, digest FROM keys WHERE queue_id = ? AND until > ? AND key IN ({_marks(len(keys))})',
+        (queue.id, now, *keys),
+    ).fetchall()
+    return {key: (position, digest) for key, position, digest in rows}
+
+
+def _store(connection, head, stored, now):
+    rows, delayed, size, deadline = [], 0, 0, MANY
+    for position, draft in stored:
+        available_at = draft.available_at if draft.available_at > now else 0
+        if available_at:
+            delayed += 1
+            deadline = min(deadline, available_at)
+        deadline = min(deadline, draft.expires_at)
+        size += len(draft.body)
+        times = available_at, draft.expires_at, now
+        rows.append(
+            (head.life, position, *times, draft.claim_count, draft.client, draft.checksum, draft.state, draft.body)
+        )
+    _insert(
+        connection,
+        'INTO messages (life, position, available_at, expires_at, created_at, '
+        'claim_count, client, checksum, state, body)',
+        rows,
+    )
+    _count(connection, head, Tally(len(stored), 0, delayed, size), deadline, position)
+
+
+def _insert(connection, into, rows):
+    for start in range(0, len(rows), ROWS):
+        part = rows[start : start + ROWS]
+        connection.execute(_insertion(into, len(part), len(part[0])), tuple(itertools.chain.from_iterable(part)))
+
+
+@functools.lru_cache(maxsize=4 * ROWS)
+def _insertion(into, rows, width):
+    return f'INSERT {into} VALUES ' + ', '.join([f'({_marks(width)})'] * rows)
+
+
+def _as_message(position, draft, now):
+    return messages.Message(
+        position=position,
+        body=draft.body,
+        client=draft.client,
+        created_at=now,
+        expires_at=draft.expires_at,
+        available_at=draft.available_at if draft.available_at > now else 0,
+        claim_id=None,
+        claim_ttl=0,
+        claim_count=draft.claim_count,
+        checksum=draft.checksum,
+        state=draft.state,
+    )
+
+
+# Select
+
+
+def _select_positions(connection, queue, selection, now):
+    marks = _marks(len(selection.positions))
+    return _select(connection, queue, selection, now, f'position IN ({marks})', *selection.positions)
+
+
+def _select_claim(connection, queue, selection, now):
+    return _select(connection, queue, selection, now, 'claim_id = ? AND available_at > ?', selection.claim_id, now)
+
+
+def _select(connection, queue, selection, now, condition, *values):
+    rows = connection.execute(
+        f'SELECT {COLUMNS} FROM messages WHERE life = (SELECT life FROM heads WHERE queue_id = ?) '
+        f'AND expires_at > ? AND {condition} ORDER BY position',
+        (queue.id, now, *values),
+    ).fetchall()
+    if not rows:
+        _find_head(connection, queue)
+    return _page(_read(rows, now), selection)
+
+
+def _list(connection, queue, selection, now):
+    connection.execute('BEGIN')
+    head = _find_head(connection, queue)
+    source, lapsed = FREE, []
+    if selection.include_claimed or selection.include_delayed:
+        source = ALL
+    elif head.is_due(now):
+        lapsed = connection.execute(f'SELECT position FROM {LAPSED}', (head.life, now, now, LAPSED_LIMIT)).fetchall()
+        if len(lapsed) == LAPSED_LIMIT:
+            source, lapsed = ALL, []
+    found, end = _walk(connection, head.life, source, selection, now)
+    if lapsed:
+        found += _pick(connection, head.life, [position for (position,) in lapsed], selection, now)
+        found.sort(key=_position)
+        if end is not None:
+            found = [message for message in found if message.position <= end]
+    return _page(found[: selection.limit], selection, end)
+
+
+def _walk(connection, life, source, selection, now):
+    """List messages of `source`; return them, and where the walk ended if it was too long."""
+    conditions, values = _filter(selection, now)
+    if source is ALL and not selection.include_claimed:
+        conditions += ' AND (claim_id IS NULL OR available_at <= ?)'
+        values += (now,)
+    if source is ALL and not selection.include_delayed:
+        conditions += ' AND (claim_id IS NOT NULL OR available_at <= ?)'
+        values += (now,)
+    length = ports.SCAN_BUDGET + selection.limit
+    # The places are gone through one by one, and no more of them than it takes.
+    rows = connection.execute(
+        f'SELECT {COLUMNS} FROM (SELECT position AS place FROM {source} AND position > ? ORDER BY position LIMIT ?) '
+        f'CROSS JOIN messages WHERE life = ? AND position = place AND {conditions} LIMIT ?',
+        (life, selection.after, length, life, *values, selection.limit),
+    ).fetchall()
+    end = None
+    if len(rows) < selection.limit:
+        ends = connection.execute(
+            f'SELECT position FROM {source} AND position > ? ORDER BY position LIMIT 2 OFFSET ?',
+            (life, selection.after, length - 1),
+        ).fetchall()
+        if len(ends) == 2:
+            [(end,), _] = ends
+    return _read(rows, now), end
+
+
+def _pick(connection, life, positions, selection, now):
+    """Those of the messages at `positions` that a list may show."""
+    conditions, values = _filter(selection, now)
+    rows = connection.execute(
+        f'SELECT {COLUMNS} FROM messages '
+        f'WHERE life = ? AND position > ? AND position IN ({_marks(len(positions))}) AND {conditions}',
+        (life, selection.after, *positions, *values),
+    ).fetchall()
+    return _read(rows, now)
+
+
+def _filter(selection, now):
+    if selection.not_from is None:
+        return 'expires_at > ?', (now,)
+    return 'expires_at > ? AND client <> ?', (now, selection.not_from)
+
+
+def _page(found, selection, end=None):
+    """:param end: where a walk ended early."""
+    if end is None or len(found) == selection.limit:
+        end = found[-1].position if found else selection.after
+    return ports.Page(found, reached=end)
+
+
+# Claim
+
+
+def _claim(connection, queue, claim, limit, now, keep_until, max_claims, in_flight, take, is_patient):
+    """Claim; return None if there is patience and more messages had lapsed than could be let go at once."""
+    head = _find_current_head(connection, queue)
+    if head.is_due(now):
+        lapsed = _settle(connection, head, now, SLICE).lapsed
+        if lapsed == SLICE and is_patient:
+            return None
+        head = _find_head(connection, queue)
+    room = limit
+    if in_flight is not None:
+        room = min(limit, in_flight - _count_claimed(connection, head, now))
+    leased, dead = [], []
+    if room > 0:
+        most = MANY if max_claims is None else max_claims - 1
+        leased = _choose(connection, head, now, MANY, 0, most, room)
+        if max_claims is not None:
+            # Only those that were passed on the way: to look for others might mean to look through the queue.
+            last = leased[-1].position if len(leased) == room else MANY
+            dead = _choose(connection, head, now, last, max_claims, MANY, ports.DEAD_LIMIT)
+    if not leased and not dead:
+        return ports.Claimed([], [], next_at=_find_next(connection, head, now, room))
+    if take:
+        _remove(connection, head, leased)
+        _hold(leased, claim, claim.ends_at, 1, keep_until)
+    else:
+        _lease(connection, head, leased, claim, claim.ends_at, 1, keep_until)
+    _lease(connection, head, dead, claim, now + ports.DEAD_LEASE, 0, keep_until)
+    return ports.Claimed(leased, dead)
+
+
+def _choose(connection, head, now, last, least, most, limit):
+    """The oldest free messages up to position `last` that were claimed at least `least` and at most `most` times."""
+    rows = connection.execute(
+        f'SELECT {COLUMNS} FROM (SELECT position AS place FROM {FREE} '
+        'AND position <= ? AND expires_at > ? AND claim_count BETWEEN ? AND ? ORDER BY position LIMIT ?) '
+        'CROSS JOIN messages WHERE life = ? AND position = place',
+        (head.life, last, now, least, most, limit, head.life),
+    ).fetchall()
+    return _read(rows, now)
+
+
+def _lease(connection, head, found, claim, until, count, keep_until):
+    """Give messages to `claim`, in the store and in hand, and raise their claim_count by `count`."""
+    if not found:
+        return
+    places = [message.position for message in found]
+    connection.execute(
+        'UPDATE messages SET claim_id = ?, claim_ttl = ?, available_at = ?, claim_count = claim_count + ? '
+        f'WHERE life = ? AND position IN ({_marks(len(places))})',
+        (claim.id, claim.ttl, until, count, head.life, *places),
+    )
+    # Mostly none; and to set what stays the same would cost as much as to change it.
+    short = [message.position for message in found if message.expires_at < keep_until]
+    if short:
+        connection.execute(
+            f'UPDATE messages SET expires_at = ? WHERE life = ? AND position IN ({_marks(len(short))})',
+            (keep_until, head.life, *short),
+        )
+    _count(connection, head, Tally(claimed=len(found)), deadline=until)
+    _hold(found, claim, until, count, keep_until)
+
+
+def _hold(found, claim, until, count, keep_until):
+    for message in found:
+        message.claim_id, message.claim_ttl, message.available_at = claim.id, claim.ttl, until
+        message.claim_count += count
+        message.expires_at = max(message.expires_at, keep_until)
+
+
+def _remove(connection, head, found):
+    """Delete free messages."""
+    if found:
+        _delete_at(connection, head, [message.position for message in found])
+        _count(connection, head, Tally(-len(found), 0, 0, -sum(len(message.body) for message in found)))
+
+
+def _count_claimed(connection, head, now):
+    """How many messages are claimed indeed."""
+    if not head.is_due(now):
+        return head.claimed
+    expired, lapsed = _tally_expired(connection, head, now, MANY), _tally_lapsed(connection, head, now, MANY)
+    return head.claimed - expired.claimed - lapsed.claimed
+
+
+def _find_next(connection, head, now, room):
+    """When the next claim or delay ends or, if it is room that is missing, a message expires."""
+    instants = [
+        'SELECT min(available_at) FROM messages INDEXED BY messages_free WHERE life = ? AND available_at > ?',
+        'SELECT min(expires_at) FROM messages INDEXED BY messages_expiry WHERE life = ? AND expires_at > ?',
+    ]
+    found = [connection.execute(instant, (head.life, now)).fetchone()[0] for instant in instants[: 1 + (room <= 0)]]
+    return min((instant for instant in found if instant is not None), default=None)
+
+
+# Renew, delete, clear
+
+
+def _renew(connection, queue, claim_id, changes, now):
+    changed = set()
+    for change in changes:
+        changed.update(_change(connection, _find_head(connection, queue), claim_id, change, now))
+    if not changes:
+        _find_head(connection, queue)
+    return sorted(changed)
+
+
+def _change(connection, head, claim_id, change, now):
+    if change.ends_at is None:
+        available_at = change.available_at if change.available_at > now else 0
+        sets, values = 'claim_id = NULL, claim_ttl = 0, available_at = ?', [available_at]
+    else:
+        available_at = change.ends_at
+        sets, values = 'claim_ttl = ?, available_at = ?', [change.ttl, available_at]
+    if change.keep_until:
+        sets += ', expires_at = max(expires_at, ?)'
+        values.append(change.keep_until)
+    if change.state is not None:
+        sets += ', state = ?'
+        values.append(change.state)
+    where, place = '', ()
+    if change.positions is not None:
+        where, place = f'AND position IN ({_marks(len(change.positions))})', change.positions
+    rows = connection.execute(
+        f'UPDATE messages SET {sets} '
+        f'WHERE claim_id = ? AND life = ? AND available_at > ? AND expires_at > ? {where} RETURNING position',
+        (*values, claim_id, head.life, now, now, *place),
+    ).fetchall()
+    if rows:
+        released = len(rows) if change.ends_at is None else 0
+        delayed = released if available_at else 0
+        _count(connection, head, Tally(0, -released, delayed), deadline=available_at or None)
+    return [position for (position,) in rows]
+
+
+def _delete(connection, queue, positions, now, claim_ids, unclaimed, all_or_none):
+    head = _find_head(connection, queue)
+    rows = connection.execute(
+        'SELECT position, available_at, claim_id, length(body) FROM messages '
+        f'WHERE life = ? AND expires_at > ? AND position IN ({_marks(len(positions))}) ORDER BY position',
+        (head.life, now, *positions),
+    ).fetchall()
+    deleted, refused = [], []
+    claimed = delayed = size = 0
+    for position, available_at, claim_id, length in rows:
+        is_held = claim_id is not None and available_at > now
+        if claim_id in claim_ids if is_held else unclaimed:
+            deleted.append(position)
+            claimed += claim_id is not None
+            delayed += claim_id is None and available_at > 0
+            size += length
+        else:
+            refused.append(position)
+    if all_or_none and refused:
+        deleted = []
+    if deleted:
+        _delete_at(connection, head, deleted)
+        _count(connection, head, Tally(-len(deleted), -claimed, -delayed, -size))
+    return ports.Deleted(deleted, refused)
+
+
+def _delete_at(connection, head, positions):
+    connection.execute(
+        f'DELETE FROM messages WHERE life = ? AND position IN ({_marks(len(positions))})', (head.life, *positions)
+    )
+
+
+def _clear(connection, queue):
+    head = _find_head(connection, queue)
+    connection.execute(
+        'UPDATE heads SET queue_id = NULL, due_at = NULL, messages = 0, claimed = 0, delayed = 0, bytes = 0 '
+        'WHERE life = ?',
+        (head.life,),
+    )
+    connection.execute(
+        'INSERT INTO heads (queue_id, revision, namespace, project, position) '
+        'SELECT ?, revision, namespace, project, position FROM heads WHERE life = ?',
+        (queue.id, head.life),
+    )
+
+
+# Stats and usage
+
+
+def _stats(connection, queue, now):
+    connection.execute('BEGIN')
+    head = _find_head(connection, queue)
+    total, claimed, delayed, size = connection.execute(
+        'SELECT messages, claimed, delayed, bytes FROM heads WHERE life = ?', (head.life,)
+    ).fetchone()
+    if head.is_due(now):
+        expired, lapsed = _tally_expired(connection, head, now, MANY), _tally_lapsed(connection, head, now, MANY)
+        total -= expired.messages
+        claimed -= expired.claimed + lapsed.claimed
+        delayed -= expired.delayed + lapsed.delayed
+        size -= expired.bytes
+    oldest, newest = (
+        connection.execute(
+            'SELECT position, created_at FROM messages WHERE life = ? AND expires_at > ? '
+            f'ORDER BY position {direction} LIMIT 1',
+            (head.life, now),
+        ).fetchone()
+        for direction in ('ASC', 'DESC')
+    )
+    return ports.Stats(total - claimed - delayed, claimed, delayed, size, oldest, newest)
+
+
+def _usage(connection, namespace, project):
+    row = connection.execute(
+        'SELECT queues, messages, claimed, delayed, bytes FROM usages WHERE namespace = ? AND project = ?',
+        (namespace, project),
+    ).fetchone()
+    return ports.Usage(*row) if row is not None else ports.Usage()
+
+
+# Sweep
+
+
+def _sweep(connection, now, limit):
+    """Free what is gone; about `limit` messages, keys and records."""
+    done = 0
+    for sweep in (_sweep_due, _sweep_over, _sweep_keys, records.sweep):
+        done += sweep(connection, now, limit - done)
+        if done >= limit:
+            break
+    return done
+
+
+def _sweep_due(connection, now, limit):
+    """Settle the queues in which something is due."""
+    done = 0
+    while done < limit:
+        row = connection.execute(f'{HEAD} WHERE due_at <= ? ORDER BY due_at LIMIT 1', (now,)).fetchone()
+        if row is None:
+            break
+        settled = _settle(connection, Head(*row), now, limit - done)
+        done += max(1, settled.expired + settled.lapsed)  # to look in vain is work too
+    return done
+
+
+def _sweep_over(connection, now, limit):
+    """Free the messages of lives that are over, and then their heads."""
+    done = 0
+    while done < limit:
+        row = connection.execute('SELECT life FROM heads WHERE queue_id IS NULL LIMIT 1').fetchone()
+        if row is None:
+            break
+        size = limit - done
+        freed = connection.execute(
+            'DELETE FROM messages WHERE life = ? AND position IN '
+            '(SELECT position FROM messages WHERE life = ? ORDER BY position LIMIT ?)',
+            (*row, *row, size),
+        ).rowcount
+        done += freed
+        if freed < size:
+            connection.execute('DELETE FROM heads WHERE life = ?', row)
+            done += 1
+    return done
+
+
+def _sweep_keys(connection, now, limit):
+    return connection.execute(
+        'DELETE FROM keys WHERE (queue_id, key) IN (SELECT queue_id, key FROM keys WHERE until <= ? LIMIT ?)',
+        (now, limit),
+    ).rowcount
+
+
+class Settled(typing.NamedTuple):
+    expired: int
+    lapsed: int
+
+
+def _settle(connection, head, now, limit):
+    """Free up to `limit` messages that expired, and make up to `limit` free that lapsed; say how many."""
+    expired = _tally_expired(connection, head, now, limit)
+    if expired.messages:
+        connection.execute(
+            f'DELETE FROM messages WHERE life = ? AND position IN (SELECT position FROM {EXPIRED})',
+            (head.life, head.life, now, limit),
+        )
+    lapsed = _tally_lapsed(connection, head, now, limit)
+    if lapsed.messages:
+        connection.execute(
+            'UPDATE messages SET available_at = 0, claim_id = NULL, claim_ttl = 0 '
+            f'WHERE life = ? AND position IN (SELECT position FROM {LAPSED})',
+            (head.life, head.life, now, now, limit),
+        )
+    claimed, delayed = expired.claimed + lapsed.claimed, expired.delayed + lapsed.delayed
+    _count(connection, head, Tally(-expired.messages, -claimed, -delayed, -expired.bytes))
+    connection.execute(
+        """UPDATE heads SET due_at = (SELECT min(instant) FROM (
+            SELECT min(expires_at) AS instant FROM messages INDEXED BY messages_expiry WHERE life = ?
+            UNION ALL
+            SELECT min(available_at) FROM messages INDEXED BY messages_free WHERE life = ? AND available_at > 0
+        )) WHERE life = ?""",
+        (head.life, head.life, head.life),
+    )
+    return Settled(expired.messages, lapsed.messages)
+
+
+def _tally_expired(connection, head, now, limit):
+    return Tally(
+        *connection.execute(
+            f'SELECT {TALLY} FROM (SELECT claim_id, available_at, length(body) AS size FROM {EXPIRED})',
+            (head.life, now, limit),
+        ).fetchone()
+    )
+
+
+def _tally_lapsed(connection, head, now, limit):
+    return Tally(
+        *connection.execute(
+            f'SELECT {TALLY} FROM (SELECT claim_id, available_at, 0 AS size FROM {LAPSED})',
+            (head.life, now, now, limit),
+        ).fetchone()
+    )
+
+
+# Heads and rows
+
+HEAD = 'SELECT life, position, claimed, due_at FROM heads'
+
+
+def _find_head(connection, queue):
+    row = connection.execute(f'{HEAD} WHERE queue_id = ?', (queue.id,)).fetchone()
+    if row is None:
+        raise errors.Stale
+    return Head(*row)
+
+
+def _find_current_head(connection, queue):
+    row = connection.execute(f'{HEAD} WHERE queue_id = ? AND revision = ?', (queue.id, queue.revision)).fetchone()
+    if row is None:
+        raise errors.Stale
+    return Head(*row)
+
+
+def _count(connection, head, tally, deadline=None, position=None):
+    """Add `tally` to the counts of `head`.
+
+    :param deadline: something happens by itself then.
+    :param position: of the last message, if it is a new one.
+    """
+    sets, values = '', ()
+    if deadline is not None and (head.due_at is None or deadline < head.due_at):
+        # Not at every call: it is an index that is written.
+        sets, values = ', due_at = min(coalesce(due_at, ?), ?)', (deadline, deadline)
+    connection.execute(
+        'UPDATE heads SET position = ?, messages = messages + ?, claimed = claimed + ?, delayed = delayed + ?, '
+        f'bytes = bytes + ?{sets} WHERE life = ?',
+        (position or head.position, *tally, *values, head.life),
+    )
+
+
+def _read(rows, now):
+    """Make messages of rows: as they stand at `now`."""
+    found = [messages.Message(*row) for row in rows]
+    for message in found:
+        if message.available_at and message.available_at <= now:
+            message.available_at, message.claim_id, message.claim_ttl = 0, None, 0
+    return found
+
+
+@functools.cache
+def _marks(count):
+    return ', '.join('?' * count)
+
+
+def _position(message):
+    return message.position

@@ -1,0 +1,184 @@
+"""What stands in the file: the tables, and the checks that make a file ours.
+
+Record tables are generated from `storage.tables`. The others belong to the message store:
+
+* `heads` - one row a life of a queue's messages: where the next message goes, how many there are. It stands apart
+  from `queues` because every post rewrites it, and metadata may be large. A head whose `queue_id` is NULL is over
+  (cleared, or the queue is deleted): nobody finds its messages any more, and the sweep frees them.
+* `messages` - `available_at` is 0 for a free message, else the end of its claim or of its delay. One that has
+  passed has lapsed: readers take the message as free, and the next sweep or claim makes it so.
+* `keys` - what keyed appends remember.
+* `usages` - the counters of the heads summed up by project.
+
+Triggers keep `heads` in step with `queues`, and `usages` with `heads`, so that no statement can forget it.
+"""
+
+import sqlite3
+
+from queueservice.storage import errors, records, tables
+
+#: Marks a file as ours in its header: "queu".
+APPLICATION_ID = 0x71756575
+#: Rises when a file can no longer be used by an older release. Additions alone do not raise it.
+VERSION = 1
+
+_TYPES = {bool: 'INTEGER', int: 'INTEGER', float: 'REAL', str: 'TEXT', bytes: 'BLOB', list: 'TEXT'}
+
+_STATEMENTS = (
+    """
+    CREATE TABLE IF NOT EXISTS heads (
+        life INTEGER PRIMARY KEY,
+        queue_id TEXT UNIQUE,
+        revision INTEGER NOT NULL,
+        namespace TEXT,
+        project TEXT,
+        position INTEGER NOT NULL DEFAULT 0, -- of the last message
+        messages INTEGER NOT NULL DEFAULT 0,
+        claimed INTEGER NOT NULL DEFAULT 0,
+        delayed INTEGER NOT NULL DEFAULT 0,
+        bytes INTEGER NOT NULL DEFAULT 0,
+        due_at REAL -- until then no message expires and no claim or delay ends
+    )
+    """,
+    'CREATE INDEX IF NOT EXISTS heads_due ON heads (due_at) WHERE due_at IS NOT NULL',
+    """
+    CREATE TABLE IF NOT EXISTS messages (
+        life INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        available_at REAL NOT NULL,
+        expires_at REAL NOT NULL,
+        created_at REAL NOT NULL,
+        claim_id TEXT,
+        claim_ttl INTEGER NOT NULL DEFAULT 0,
+        claim_count INTEGER NOT NULL,
+        client BLOB NOT NULL,
+        checksum TEXT,
+        state BLOB NOT NULL,
+        body BLOB NOT NULL,
+        PRIMARY KEY (life, position)
+    ) WITHOUT ROWID
+    """,
+    'CREATE INDEX IF NOT EXISTS messages_free ON messages (life, available_at, position, expires_at, claim_count)',
+    'CREATE INDEX IF NOT EXISTS messages_expiry ON messages (life, expires_at)',
+    'CREATE INDEX IF NOT EXISTS messages_claim ON messages (claim_id) WHERE claim_id IS NOT NULL',
+    """
+    CREATE TABLE IF NOT EXISTS keys (
+        queue_id TEXT NOT NULL,
+        key TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        digest BLOB NOT NULL,
+        until REAL NOT NULL,
+        PRIMARY KEY (queue_id, key)
+    ) WITHOUT ROWID
+    """,
+    'CREATE INDEX IF NOT EXISTS keys_until ON keys (until)',
+    """
+    CREATE TABLE IF NOT EXISTS usages (
+        namespace TEXT NOT NULL,
+        project TEXT NOT NULL,
+        queues INTEGER NOT NULL DEFAULT 0,
+        messages INTEGER NOT NULL DEFAULT 0,
+        claimed INTEGER NOT NULL DEFAULT 0,
+        delayed INTEGER NOT NULL DEFAULT 0,
+        bytes INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (namespace, project)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TRIGGER IF NOT EXISTS queue_begins AFTER INSERT ON queues BEGIN
+        INSERT INTO heads (queue_id, revision, namespace, project)
+            VALUES (new.id, new.revision, new.namespace, new.project);
+        INSERT INTO usages (namespace, project, queues) VALUES (new.namespace, new.project, 1)
+            ON CONFLICT DO UPDATE SET queues = queues + 1;
+    END
+    """,
+    """
+    CREATE TRIGGER IF NOT EXISTS queue_changes AFTER UPDATE OF revision ON queues BEGIN
+        UPDATE heads SET revision = new.revision WHERE queue_id = new.id;
+    END
+    """,
+    """
+    CREATE TRIGGER IF NOT EXISTS queue_ends AFTER DELETE ON queues BEGIN
+        UPDATE heads SET queue_id = NULL, due_at = NULL, messages = 0, claimed = 0, delayed = 0, bytes = 0
+            WHERE queue_id = old.id;
+        UPDATE usages SET queues = queues - 1 WHERE namespace = old.namespace AND project = old.project;
+    END
+    """,
+    """
+    CREATE TRIGGER IF NOT EXISTS head_counts AFTER UPDATE OF messages, claimed, delayed, bytes ON heads BEGIN
+        UPDATE usages SET
+            messages = messages + new.messages - old.messages,
+            claimed = claimed + new.claimed - old.claimed,
+            delayed = delayed + new.delayed - old.delayed,
+            bytes = bytes + new.bytes - old.bytes
+            WHERE namespace = new.namespace AND project = new.project;
+    END
+    """,
+)
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Bring the file that `connection` has open to the present schema, whether new, older or present.
+
+    :raises Unavailable: it is somebody else's file, or of a later release.
+    """
+    application_id = _pragma(connection, 'application_id')
+    version = _pragma(connection, 'user_version')
+    empty = _pragma(connection, 'schema_version') == 0
+    if not empty and application_id != APPLICATION_ID:
+        raise errors.Unavailable('The file holds something else than queues. Configure another [storage] uri.')
+    if version > VERSION:
+        raise errors.Unavailable(
+            f'The file was written by a later release (schema {version}, this one knows {VERSION}). '
+            'Run that release, or restore an older copy of the file.'
+        )
+    if empty:
+        connection.execute('PRAGMA page_size = 8192')
+    connection.execute('PRAGMA journal_mode = WAL')
+    connection.execute('BEGIN IMMEDIATE')
+    touch(connection)
+    connection.execute(f'PRAGMA user_version = {VERSION}')
+    for table in tables.ALL:
+        _prepare_table(connection, table)
+    for statement in _STATEMENTS:
+        connection.execute(statement)
+    connection.execute('COMMIT')
+
+
+def check(connection: sqlite3.Connection) -> None:
+    """Read the whole file.
+
+    :raises Unavailable: it is damaged.
+    """
+    [(found,)] = connection.execute('PRAGMA integrity_check(1)').fetchall()
+    if found != 'ok':
+        raise errors.Unavailable(f'The file is damaged ({found}). Restore it from a copy.')
+
+
+def touch(connection: sqlite3.Connection) -> None:
+    """Write what is there already: the smallest of all writes, which changes nothing."""
+    connection.execute(f'PRAGMA application_id = {APPLICATION_ID}')
+
+
+def _prepare_table(connection, table: records.Table) -> None:
+    types = {field: _TYPES[kind] for field, kind in table.fields.items()} | {'revision': 'INTEGER NOT NULL'}
+    present = {row[1] for row in connection.execute(f'PRAGMA table_info("{table.name}")').fetchall()}
+    if not present:
+        declared = ', '.join(f'"{field}" {kind}' for field, kind in types.items())
+        connection.execute(f'CREATE TABLE "{table.name}" ({declared}, PRIMARY KEY ({_list(table.key)}))')
+    else:
+        for field in types.keys() - present:
+            connection.execute(f'ALTER TABLE "{table.name}" ADD COLUMN "{field}" {types[field]}')
+    expiry = ((table.expires,),) if table.expires else ()
+    for kind, sets in (('UNIQUE INDEX', table.unique), ('INDEX', table.indexes + expiry)):
+        for fields in sets:
+            name = '_'.join((table.name, *fields))
+            connection.execute(f'CREATE {kind} IF NOT EXISTS "{name}" ON "{table.name}" ({_list(fields)})')
+
+
+def _list(fields) -> str:
+    return ', '.join(f'"{field}"' for field in fields)
+
+
+def _pragma(connection, name) -> int:
+    return connection.execute(f'PRAGMA {name}').fetchone()[0]

@@ -1,0 +1,209 @@
+"""Group commit: one thread writes for all threads of the process, and one process at a time for all processes.
+
+What waits together is committed together, so that it shares one flush to the disk. Writers of several
+processes take turns at a gate, a lock on a file beside the database: SQLite's own way of waiting is to try again
+now and then, and whoever is busiest wins every time. The gate opens before the group is gathered, so
+that what arrives meanwhile comes along. The kernel opens it when its holder is killed.
+"""
+
+import collections.abc
+import fcntl
+import logging
+import os
+import queue
+import sqlite3
+import threading
+import typing
+
+LOG = logging.getLogger(__name__)
+
+#: How long anything waits before it counts as failed, in seconds.
+TIMEOUT = 5
+#: What one transaction takes at the most: operations, and bytes that they bring along.
+GROUP_LIMIT = 64
+GROUP_BYTES = 4 * 1024 * 1024
+#: After so long without work, in seconds, the writer looks whether there is something to tidy up.
+IDLE = 1
+#: A write-ahead log longer than this, in bytes, is cut off when there is nothing else to do.
+LOG_SIZE = 4 * 1024 * 1024
+
+Operation = collections.abc.Callable[..., typing.Any]
+
+
+class Gate:
+    """Lets one writer through at a time, of whatever process. Enter it with `with`."""
+
+    def __init__(self, path: str):
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def __enter__(self):
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def __exit__(self, *_):
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+class _Call:
+    """An operation on its way to the writer, and its outcome on the way back."""
+
+    __slots__ = ('abandoned', 'arguments', 'error', 'finished', 'operation', 'result', 'size')
+
+    def __init__(self, operation, arguments, size):
+        self.operation = operation
+        self.arguments = arguments
+        self.size = size
+        self.result = None
+        self.error = None
+        self.abandoned = False
+        self.finished = threading.Lock()
+        self.finished.acquire()
+
+
+class Writer:
+    """The writing side of one process. Nothing is opened and no thread runs before the first operation."""
+
+    def __init__(self, path: str, connect: collections.abc.Callable[[], sqlite3.Connection]):
+        self._path = path
+        self._connect = connect
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._gate: Gate | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._untidy = False
+
+    def run(self, operation: Operation, arguments: tuple, size: int):
+        """Call `operation(connection, *arguments)` in a transaction; return its result once that is committed.
+
+        An operation that raises before it wrote anything fails alone, at no cost to its neighbours. One that raises
+        later costs them a rollback, after which each is run anew by itself: it must be repeatable.
+
+        :param size: about how many bytes the operation writes.
+        :raises TimeoutError: no answer came in time; the operation may yet be carried out.
+        """
+        if self._thread is None or not self._thread.is_alive():
+            self._start()
+        call = _Call(operation, arguments, size)
+        self._calls.put(call)
+        if not call.finished.acquire(timeout=TIMEOUT):
+            call.abandoned = True
+            raise TimeoutError(f'no answer within {TIMEOUT} s')
+        if call.error is not None:
+            raise call.error
+        return call.result
+
+    def close(self) -> None:
+        """Finish what waits, then end the thread and close its connection."""
+        with self._starting:
+            if self._thread is not None and self._thread.is_alive():
+                self._calls.put(None)
+                self._thread.join()
+
+    def _start(self):
+        with self._starting:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._work, name='sqlite-writer')
+                self._thread.start()
+
+    def _work(self):
+        try:
+            while (call := self._next()) is not None:
+                self._serve([call])
+            self._disconnect()
+        except BaseException:
+            # Callers would wait for a thread that is no more: a new process is better than that.
+            LOG.critical('The writer of %s failed; the process ends.', self._path, exc_info=True)
+            os._exit(70)
+
+    def _next(self) -> _Call | None:
+        """Wait for the next call; None if there will be none."""
+        while True:
+            try:
+                return self._calls.get(timeout=IDLE)
+            except queue.Empty:
+                self._tidy_up()
+                # A program that ends without closing the driver must not wait for this thread.
+                if not threading.main_thread().is_alive():
+                    return None
+
+    def _serve(self, group: list[_Call], gather: bool = True):
+        """Carry out `group`, and with `gather` whatever waits beside it, and answer."""
+        committed = True
+        try:
+            if self._connection is None:
+                self._gate = Gate(f'{self._path}.lock')
+                self._connection = self._connect()
+            with self._gate:
+                if gather:
+                    self._gather(group)
+                committed = self._commit(group)
+            self._untidy = True
+        except (sqlite3.Error, OSError) as error:
+            for call in group:
+                call.error = error
+            self._disconnect()  # a new connection knows nothing of what this one failed at
+        if committed or len(group) == 1:
+            for call in group:
+                call.finished.release()
+        else:
+            for call in group:
+                self._serve([call], gather=False)
+
+    def _gather(self, group: list[_Call]):
+        size = group[0].size
+        while len(group) < GROUP_LIMIT and size < GROUP_BYTES:
+            try:
+                call = self._calls.get_nowait()
+            except queue.Empty:
+                break
+            if call is None:  # close: not before the group is done
+                self._calls.put(None)
+                break
+            group.append(call)
+            size += call.size
+
+    def _commit(self, group: list[_Call]) -> bool:
+        """Carry out `group` in one transaction; False if that was rolled back for one that failed half-way."""
+        connection = self._connection
+        connection.execute('BEGIN IMMEDIATE')
+        for call in group:
+            if call.abandoned:
+                continue
+            call.error = None
+            changes = connection.total_changes
+            try:
+                call.result = call.operation(connection, *call.arguments)
+            except Exception as error:
+                call.error = error
+                if connection.total_changes != changes or isinstance(error, sqlite3.Error):
+                    if connection.in_transaction:
+                        connection.execute('ROLLBACK')
+                    return False
+        connection.execute('COMMIT')
+        return True
+
+    def _tidy_up(self):
+        """Give back the space of a long write-ahead log, unless a reader is in the way."""
+        if not self._untidy or self._connection is None:
+            return
+        self._untidy = False
+        try:
+            if os.stat(f'{self._path}-wal').st_size > LOG_SIZE:
+                with self._gate:
+                    self._connection.execute('PRAGMA busy_timeout = 0')
+                    self._connection.execute('PRAGMA wal_checkpoint(TRUNCATE)').fetchall()
+                    self._connection.execute(f'PRAGMA busy_timeout = {TIMEOUT * 1000}')
+        except (sqlite3.Error, OSError) as error:
+            LOG.warning('The write-ahead log of %s was not cut off: %s', self._path, error)
+            self._disconnect()
+
+    def _disconnect(self):
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._gate is not None:
+            self._gate.close()
+            self._gate = None
