@@ -72,6 +72,8 @@ class ContextMiddleware:
         dialect = resource.dialect
         if dialect is None:
             return
+        if '' in params.values():  # a path that ends in a slash
+            raise falcon.HTTPRouteNotFound()
         context = req.context
         header = req.env.get
         if header('CONTENT_TYPE') and header('CONTENT_LENGTH'):
@@ -88,7 +90,7 @@ class ContextMiddleware:
         name = params.get('queue_name')
         if name is not None:
             context.queue = queues.check_key(caller.namespace, caller.project, name)
-        if dialect.content_location and req.method == 'GET':
+        if dialect.content_location and req.method in ('GET', 'HEAD'):
             query = f'?{req.query_string}' if req.query_string else ''
             resp.set_header('Content-Location', f'{caller.base}{parse.quote(req.path[len(dialect.path) :])}{query}')
 
@@ -108,7 +110,7 @@ class ContextMiddleware:
             project = queues.check_project(url_project)
             base = f'{base}/{parse.quote(project, safe="")}'
         elif project is not None:
-            queues.check_project(project)
+            project = queues.check_project(_decode(project))
         elif dialect.project_required:
             raise falcon.HTTPBadRequest(
                 title='Project-Id Missing',
@@ -125,7 +127,7 @@ class ContextMiddleware:
 
     def _take_project_from_path(self, req):
         match = _LONG.fullmatch(req.path)
-        if match is None:
+        if match is None or match[2] in _NOT_A_PROJECT:
             req.context.url_project = None
             return
         version, project, tail = match.groups()
@@ -170,9 +172,7 @@ def read_any(least: int, most: int):
 
 
 def _decode(header):
-    """The UTF-8 that a header is, which WSGI hands on byte for byte; so that a header and a path name one project."""
-    if header is None or header.isascii():
-        return header
+    """The text of a header, which WSGI hands on byte for byte: read as a path is, so that both name one project."""
     return header.encode('latin-1').decode(errors='replace')
 
 
