@@ -223,7 +223,7 @@ class Messages:
     def _draft(self, posted, client, settings, now, idempotency):
         limits = self._limits
         default_ttl = settings.default_message_ttl or limits.default_message_ttl
-        default_delay = settings.default_message_delay or 0
+        default_delay = settings.default_message_delay or limits.default_message_delay
         ttl = delay = None
         expires_at = available_at = 0
         drafts = []
