@@ -29,6 +29,7 @@ class V2:
     reserved_attributes = True  # queues show the reserved attributes that they do not set
     empty_pages = True  # nothing found is an empty document; otherwise 204
     idempotency = True
+    renewal_grace = None  # s, where a renewal does not say; None: the operator's default
     allows_pop = True
     filters = True  # queues can be listed by name, by metadata, and counted
     delays = True  # readers may ask for delayed messages
@@ -94,20 +95,18 @@ class V2:
         return schemas.MessagesOut(rendered)
 
     def popped(self, listed: messages_service.Listed):
-        return schemas.MessagesOut(
-            [
-                schemas.PoppedOut(
-                    id=messages.encode_position(listed.queue_id, message.position),
-                    age=message.age(listed.now),
-                    ttl=message.ttl,
-                    body=msgspec.Raw(message.body),
-                    claim_count=message.claim_count,
-                    checksum=message.checksum or UNSET,
-                    dead_letter=_dead_letter(message),
-                )
-                for message in listed.messages
-            ]
-        )
+        shown = []
+        for message in listed.messages:
+            one = schemas.PoppedOut(
+                id=messages.encode_position(listed.queue_id, message.position),
+                age=message.age(listed.now),
+                ttl=message.ttl,
+                body=msgspec.Raw(message.body),
+                claim_count=message.claim_count,
+            )
+            self._annotate(one, message)
+            shown.append(one)
+        return schemas.MessagesOut(shown)
 
     def claim(self, base: str, held: claims_service.Held):
         return claims_schemas.ClaimOut(
@@ -147,6 +146,7 @@ class V1(V1_1):
     creates_queues = False
     empty_pages = False
     idempotency = False
+    renewal_grace = 0
     allows_pop = False
     content_location = True
     delete_wants = 'Missing parameter: "ids" is required.'
@@ -161,7 +161,7 @@ class V1(V1_1):
 
     def read_renewal(self, raw):
         claim = media.decode(raw, self._renewal)
-        return claim.ttl, claim.grace
+        return claim.ttl, _given(claim.grace)
 
     def posted(self, hrefs):
         return schemas.PostOutV1(hrefs)

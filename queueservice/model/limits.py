@@ -9,7 +9,7 @@ from queueservice.model import errors
 
 #: Fixed by the API, not by the operator.
 MIN_TTL = 60
-DEFAULT_PAGE = 10
+DEFAULT_PAGE = 10  # where the operator allows so many
 MAX_DEPTH = 64
 
 
@@ -55,17 +55,17 @@ class Limits(msgspec.Struct, frozen=True):
             '_max_messages_post_size',
         )
 
-    def check_queue_page(self, limit: int) -> int:
-        return _check_range(limit, 1, self.max_queues_per_page, 'Limit')
+    def check_queue_page(self, limit: int | None) -> int:
+        return _check_page(limit, self.max_queues_per_page)
 
-    def check_message_page(self, limit: int) -> int:
-        return _check_range(limit, 1, self.max_messages_per_page, 'Limit')
+    def check_message_page(self, limit: int | None) -> int:
+        return _check_page(limit, self.max_messages_per_page)
 
     def check_message_ids(self, count: int) -> int:
         return _check_range(count, 1, self.max_messages_per_page, 'The number of ids in one request')
 
-    def check_claim_limit(self, limit: int) -> int:
-        return _check_range(limit, 1, self.max_messages_per_claim_or_pop, 'Limit')
+    def check_claim_limit(self, limit: int | None) -> int:
+        return _check_page(limit, self.max_messages_per_claim_or_pop)
 
     def check_pop(self, count: int) -> int:
         return _check_range(count, 1, self.max_messages_per_claim_or_pop, 'Pop')
@@ -75,6 +75,12 @@ def _check_range(value: int, least: int, most: int, what: str) -> int:
     if not least <= value <= most:
         raise errors.LimitExceeded(what=what, least=least, most=most)
     return value
+
+
+def _check_page(limit: int | None, most: int) -> int:
+    if limit is None:
+        return min(DEFAULT_PAGE, most)
+    return _check_range(limit, 1, most, 'Limit')
 
 
 def _check_size(size: int, most: int, what: str, name: str) -> int:

@@ -43,7 +43,7 @@ class Claims:
         key: queues_model.QueueKey,
         ttl: int | None = None,
         grace: int | None = None,
-        limit: int = limits_module.DEFAULT_PAGE,
+        limit: int | None = None,
     ) -> Held | None:
         """Lease up to `limit` of the oldest free messages for `ttl` seconds; None if there are none.
 
@@ -51,7 +51,7 @@ class Claims:
         """
         ttl = self._limits.default_claim_ttl if ttl is None else self._limits.check_claim_ttl(ttl)
         grace = self._limits.default_claim_grace if grace is None else self._limits.check_claim_grace(grace)
-        self._limits.check_claim_limit(limit)
+        limit = self._limits.check_claim_limit(limit)
         now = self._clock()
         claim = messages.Claim(messages.new_id(), ttl, now + ttl)
 
@@ -89,17 +89,26 @@ class Claims:
 
         return self._queues.use(key, read, missing=lambda: self._refuse(key, claim_id))
 
-    def update(self, key: queues_model.QueueKey, claim_id: str, ttl: int | None = None, grace: int | None = None):
+    def update(
+        self,
+        key: queues_model.QueueKey,
+        claim_id: str,
+        ttl: int | None = None,
+        grace: int | None = None,
+        default_grace: int | None = None,
+    ) -> None:
         """Let the claim end `ttl` seconds from now; its messages live `grace` seconds longer at least.
 
-        :param grace: 0 is allowed here for API v1, which has it as its default.
+        :param default_grace: what holds instead of the operator's default.
         :raises ClaimNotFound: it never was, has ended, or holds nothing any more.
         """
         ttl = self._limits.default_claim_ttl if ttl is None else self._limits.check_claim_ttl(ttl)
-        if grace is None:
-            grace = self._limits.default_claim_grace
-        elif grace:
+        if grace is not None:
             self._limits.check_claim_grace(grace)
+        elif default_grace is not None:
+            grace = default_grace
+        else:
+            grace = self._limits.default_claim_grace
         now = self._clock()
         ends_at = now + ttl
         change = messages.Change(ends_at=ends_at, ttl=ttl, keep_until=ends_at + grace)

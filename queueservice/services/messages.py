@@ -95,7 +95,7 @@ class Messages:
         key: queues_model.QueueKey,
         *,
         marker: str | None = None,
-        limit: int = limits_module.DEFAULT_PAGE,
+        limit: int | None = None,
         not_from: bytes | None = None,
         include_claimed: bool = False,
         include_delayed: bool = False,
@@ -106,7 +106,7 @@ class Messages:
 
         :param not_from: leave out what this client posted.
         """
-        self._limits.check_message_page(limit)
+        limit = self._limits.check_message_page(limit)
         now = self._clock()
 
         def select(queue):

@@ -17,9 +17,9 @@ class Projects:
         """What the project keeps: queues, messages by state, bytes. Zeros for one that never was."""
         return self._messages.usage(namespace, project)
 
-    def page(self, *, marker: str | None = None, limit: int = limits_module.DEFAULT_PAGE) -> list[str]:
+    def page(self, *, marker: str | None = None, limit: int | None = None) -> list[str]:
         """List the ids of projects that ever had a queue, in their order, behind `marker`."""
-        self._limits.check_queue_page(limit)
+        limit = self._limits.check_queue_page(limit)
         where = [records.Condition('namespace', '=', queues.PROJECT)]
         if marker:
             where.append(records.Condition('project', '>', marker))

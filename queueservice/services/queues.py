@@ -135,7 +135,7 @@ class Queues:
         project: str,
         *,
         marker: str | None = None,
-        limit: int = limits_module.DEFAULT_PAGE,
+        limit: int | None = None,
         name: str | None = None,
         filters: collections.abc.Mapping[str, str | int] | None = None,
     ) -> Described:
@@ -144,7 +144,7 @@ class Queues:
         :param name: only those whose name contains this.
         :param filters: only those whose metadata have these values.
         """
-        self._limits.check_queue_page(limit)
+        limit = self._limits.check_queue_page(limit)
         where = [records.Condition('namespace', '=', namespace), records.Condition('project', '=', project)]
         if marker:
             where.append(records.Condition('name', '>', marker))

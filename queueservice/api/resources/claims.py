@@ -4,7 +4,6 @@ import falcon
 
 from queueservice.api import links, media, params
 from queueservice.api.resources import base
-from queueservice.model import limits
 
 #: Bytes that a claim's document may have; it holds two numbers.
 _MOST = 64 * 1024
@@ -15,7 +14,7 @@ class ClaimCollection(base.Resource):
 
     def on_post(self, req, resp, queue_name):
         ttl, grace = self.dialect.read_claim(media.read(req, _MOST))
-        limit = params.integer(req, 'limit', limits.DEFAULT_PAGE)
+        limit = params.integer(req, 'limit')
         held = self.services.claims.create(req.context.queue, ttl, grace, limit)
         if held is None:
             resp.status = falcon.HTTP_204
@@ -35,7 +34,7 @@ class ClaimItem(base.Resource):
 
     def on_patch(self, req, resp, queue_name, claim_id):
         ttl, grace = self.dialect.read_renewal(media.read(req, _MOST))
-        self.services.claims.update(req.context.queue, claim_id, ttl, grace)
+        self.services.claims.update(req.context.queue, claim_id, ttl, grace, self.dialect.renewal_grace)
         resp.status = falcon.HTTP_204
 
     def on_delete(self, req, resp, queue_name, claim_id):

@@ -9,7 +9,7 @@ from queueservice.api import links, media, params
 from queueservice.api.middleware import context
 from queueservice.api.resources import base
 from queueservice.api.schemas import messages as schemas
-from queueservice.model import errors, limits
+from queueservice.model import errors
 from queueservice.services import messages as messages_service
 
 _IDEMPOTENCY_KEY = re.compile(r'[!-~]{1,255}')
@@ -59,7 +59,7 @@ class MessageCollection(base.Resource):
             listed = self.services.messages.page(
                 req.context.queue,
                 marker=params.text(req, 'marker'),
-                limit=params.integer(req, 'limit', limits.DEFAULT_PAGE),
+                limit=params.integer(req, 'limit'),
                 not_from=None if params.boolean(req, 'echo') else client,
                 include_claimed=params.boolean(req, 'include_claimed'),
                 include_delayed=self.dialect.delays and params.boolean(req, 'include_delayed'),

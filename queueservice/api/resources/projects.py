@@ -8,16 +8,14 @@ from queueservice.api import links, media, params
 from queueservice.api.resources import base
 from queueservice.api.schemas import messages as messages_schemas
 from queueservice.api.schemas import queues as schemas
-from queueservice.model import limits, queues
+from queueservice.model import queues
 
 
 class ProjectCollection(base.Resource):
     policies = {'GET': 'projects:get_all'}
 
     def on_get(self, req, resp):
-        projects = self.services.projects.page(
-            marker=params.text(req, 'marker'), limit=params.integer(req, 'limit', limits.DEFAULT_PAGE)
-        )
+        projects = self.services.projects.page(marker=params.text(req, 'marker'), limit=params.integer(req, 'limit'))
         path = f'{req.context.caller.base}/projects'
         answer = schemas.ProjectsOut([schemas.ProjectLinkOut(one, links.project(req, one)) for one in projects], [])
         if projects:

@@ -9,7 +9,7 @@ from queueservice.api import links, media, params
 from queueservice.api.resources import base
 from queueservice.api.schemas import messages as messages_schemas
 from queueservice.api.schemas import queues as schemas
-from queueservice.model import errors, limits, messages
+from queueservice.model import errors, messages
 from queueservice.model import metadata as metadata_model
 
 _PATCH_TYPE = 'application/openstack-messaging-v2.0-json-patch'
@@ -32,7 +32,7 @@ class QueueCollection(base.Resource):
         page = self.services.queues.page(
             *owner,
             marker=params.text(req, 'marker'),
-            limit=params.integer(req, 'limit', limits.DEFAULT_PAGE),
+            limit=params.integer(req, 'limit'),
             name=params.text(req, 'name') if self.dialect.filters else None,
             filters=_read_filters(req) if self.dialect.filters else None,
         )

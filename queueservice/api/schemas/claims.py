@@ -17,7 +17,7 @@ class ClaimInV1(msgspec.Struct):
 
 class ClaimPatchInV1(msgspec.Struct):
     ttl: int
-    grace: int = 0
+    grace: int | msgspec.UnsetType = Unset
 
 
 class ClaimOut(msgspec.Struct):
