@@ -1,10 +1,8 @@
 """queueservice-server: the service behind gunicorn, in one process tree."""
 
 import argparse
-import concurrent.futures
 import importlib.metadata
 import ipaddress
-import multiprocessing
 import os
 import signal
 import socket
@@ -54,6 +52,11 @@ class Server(base.BaseApplication):
         self._conf: cfg.ConfigOpts | None = None
         self._driver: storage_base.Driver | None = None
         super().__init__()
+
+    def do_load_config(self):
+        # gunicorn's own turns every exception into its idea of a message and of an exit status.
+        self.load_default_config()
+        self.load_config()
 
     def load_config(self):
         try:
@@ -190,12 +193,23 @@ def _check_port(conf):
 
 def _prepare(driver):
     """Prepare the store in a process that ends before the workers begin: nothing stays open over their fork."""
-    context = multiprocessing.get_context('fork')
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = MISCONFIGURED
         try:
-            pool.submit(driver.prepare).result()
+            driver.prepare()
+            status = 0
         except storage_errors.Unavailable as error:
-            raise Refusal(str(error)) from None
+            os.write(writing, str(error).encode())
+        finally:
+            os._exit(status)
+    os.close(writing)
+    with os.fdopen(reading) as message:
+        refusal = message.read()
+    _, status = os.waitpid(child, 0)
+    if status:
+        raise Refusal(refusal or 'The storage could not be prepared; see the lines above.')
 
 
 if __name__ == '__main__':

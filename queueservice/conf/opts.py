@@ -32,7 +32,7 @@ def load(files: list[str] = (), directories: list[str] = (), **overrides) -> cfg
     """Read the configuration: `overrides` before environment before files before defaults.
 
     :param overrides: values by "group.option", None for those not given.
-    :raises cfg.Error: a file cannot be read, or an option has a value that it may not have.
+    :raises cfg.Error, ValueError: a file cannot be read, or an option has a value that it may not have.
     """
     conf = cfg.ConfigOpts()
     register(conf)
@@ -46,7 +46,10 @@ def load(files: list[str] = (), directories: list[str] = (), **overrides) -> cfg
     for name, value in overrides.items():
         if value is not None:
             group, _, option = name.rpartition('.')
-            conf.set_override(option, value, group=group or None)
+            try:
+                conf.set_override(option, value, group=group or None)
+            except ValueError as error:
+                raise ValueError(f'[{group or "DEFAULT"}] {option} = {value}: {error}') from None
     _touch(conf)
     return conf
 

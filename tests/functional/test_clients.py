@@ -1,0 +1,167 @@
+"""The clients that people already have, unmodified, against the real server on SQLite with two workers."""
+
+import uuid
+
+import openstack
+import testtools
+from openstack import exceptions
+from openstack.message.v2 import claim, message, queue
+from zaqarclient.queues import client as zaqar_client
+from zaqarclient.transport import errors as zaqar_errors
+
+from tests.fixtures import server
+
+_PROJECT = 'c0ffee'
+
+
+class ClientTestCase(testtools.TestCase):
+    server: server.Server
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.server = server.Server('--workers', '2', OS_DEFAULT__ADMIN_MODE='true').start()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.stop()
+        cls.server.remove()
+        super().tearDownClass()
+
+    def setUp(self):
+        super().setUp()
+        self.name = f'q-{uuid.uuid4().hex[:12]}'
+
+
+class ZaqarClientTest(ClientTestCase):
+    """python-zaqarclient, API v2."""
+
+    def setUp(self):
+        super().setUp()
+        conf = {
+            'auth_opts': {'backend': 'noauth', 'options': {'os_project_id': _PROJECT}},
+        }
+        self.client = zaqar_client.Client(self.server.url, version=2, conf=conf)
+        self.queue = self.client.queue(self.name)
+
+    def test_ping_and_home_and_health(self):
+        self.assertTrue(self.client.ping())
+        self.assertIn('rel/queues', self.client.homedoc()['resources'])
+        self.assertTrue(self.client.health()['storage_reachable'])
+
+    def test_queue_metadata(self):
+        self.client.queue(self.name, force_create=True)
+        self.queue.metadata({'colour': 'red', '_default_message_ttl': 120})
+        shown = self.queue.metadata(force_reload=True)
+        self.assertEqual(('red', 120), (shown['colour'], shown['_default_message_ttl']))
+        self.queue.metadata({'colour': 'blue'})
+        self.assertEqual('blue', self.queue.metadata(force_reload=True)['colour'])
+
+    def test_list_queues(self):
+        names = sorted(f'{self.name}-{index:02}' for index in range(25))
+        for name in names:
+            self.client.queue(name, force_create=True)
+        listed, marker = [], None
+        while True:
+            queues, _ = self.client.queues(limit=7, detailed=True, name=self.name, with_count=True, marker=marker)
+            page = [queue.name for queue in queues]
+            if not page:
+                break
+            listed += page
+            marker = page[-1]
+        self.assertEqual(names, [name for name in listed if name != self.name])
+
+    def test_post_list_get_delete(self):
+        posted = self.queue.post([{'body': {'n': index}, 'ttl': 300} for index in range(25)])
+        self.assertEqual(25, len(posted['resources']))
+        listed = list(self.queue.messages(echo=True, limit=10).stream())
+        self.assertEqual(list(range(25)), [message.body['n'] for message in listed])
+        one = self.queue.message(listed[3].id)
+        self.assertEqual(({'n': 3}, 300), (one.body, one.ttl))
+        some = list(self.queue.messages(listed[1].id, listed[2].id))
+        self.assertEqual([1, 2], [message.body['n'] for message in some])
+        one.delete()
+        self.assertRaises(zaqar_errors.ResourceNotFound, self.queue.message, one.id)
+        self.queue.delete_messages(listed[1].id, listed[2].id)
+        self.assertEqual(22, self.queue.stats['messages']['total'])
+
+    def test_own_messages_are_hidden_without_echo(self):
+        self.queue.post({'body': 1, 'ttl': 300})
+        self.assertEqual([], list(self.queue.messages()))
+
+    def test_claim_work_delete(self):
+        self.queue.post([{'body': index, 'ttl': 300} for index in range(5)])
+        claim = self.queue.claim(ttl=600, grace=60, limit=3)
+        messages = list(claim)
+        self.assertEqual([0, 1, 2], [message.body for message in messages])
+        self.assertEqual(3, self.queue.stats['messages']['claimed'])
+        messages[0].delete()
+        claim.update(ttl=120, grace=60)
+        self.assertEqual([1, 2], [message.body for message in self.queue.claim(id=claim.id)])
+        claim.delete()
+        self.assertEqual([1, 2, 3, 4], [message.body for message in self.queue.claim(ttl=60, grace=60)])
+
+    def test_a_claimed_message_is_not_deleted_without_its_claim(self):
+        self.queue.post({'body': 1, 'ttl': 300})
+        (message,) = self.queue.claim(ttl=60, grace=60)
+        plain = self.queue.message(message.href.rpartition('/')[2].partition('?')[0])
+        plain.href = plain.href.partition('?')[0]
+        self.assertRaises(zaqar_errors.ForbiddenError, plain.delete)
+
+    def test_pop_and_purge_and_delete(self):
+        self.queue.post([{'body': index, 'ttl': 300} for index in range(5)])
+        self.assertEqual([0, 1], [message.body for message in self.queue.pop(count=2)])
+        self.queue.purge(resource_types=['messages'])
+        self.assertEqual(0, self.queue.stats['messages']['total'])
+        self.queue.delete()
+        self.assertEqual([], list(self.client.queues(name=self.name)[0]))
+
+
+class OpenStackSdkTest(ClientTestCase):
+    """openstacksdk's message proxy, API v2, without Keystone."""
+
+    def setUp(self):
+        super().setUp()
+        self.proxy = openstack.connection.Connection(
+            auth_type='none', message_endpoint_override=self.server.url, app_name='test'
+        ).message
+        # What the SDK sends about the caller where there is no Keystone to ask.
+        self.caller = {'project_id': _PROJECT, 'client_id': str(uuid.uuid4())}
+
+    def create_queue(self):
+        return self.proxy.create_queue(name=self.name, **self.caller)
+
+    def post(self, *bodies):
+        queue = message.Message.new(queue_name=self.name, **self.caller)
+        posted = queue.post(self.proxy, [{'body': body, 'ttl': 300} for body in bodies])
+        return [href.rpartition('/')[2] for href in posted]
+
+    def get(self, kind, **attributes):
+        return kind.new(queue_name=self.name, **attributes, **self.caller).fetch(self.proxy)
+
+    def test_queues(self):
+        self.create_queue()
+        self.assertIn(self.name, [queue.name for queue in self.proxy.queues(**self.caller)])
+        queue.Queue.new(name=self.name, **self.caller).fetch(self.proxy)
+        queue.Queue.new(name=self.name, **self.caller).delete(self.proxy)
+        self.assertNotIn(self.name, [queue.name for queue in self.proxy.queues(**self.caller)])
+
+    def test_post_get_list_delete(self):
+        ids = self.post(*range(25))
+        self.assertEqual(3, self.get(message.Message, id=ids[3]).body)
+        # The SDK takes the id of the last message of a page for the marker of the next.
+        listed = self.proxy.messages(self.name, echo=True, limit=10, **self.caller)
+        self.assertEqual(list(range(25)), [one.body for one in listed])
+        message.Message.new(id=ids[3], queue_name=self.name, **self.caller).delete(self.proxy)
+        self.assertRaises(exceptions.NotFoundException, self.get, message.Message, id=ids[3])
+
+    def test_claims(self):
+        self.post('a', 'b')
+        claimed = claim.Claim.new(queue_name=self.name, ttl=300, grace=60, **self.caller).create(self.proxy)
+        found = self.get(claim.Claim, id=claimed.id)
+        self.assertEqual((300, ['a', 'b']), (found.ttl, [one['body'] for one in found.messages]))
+        found.ttl, found.grace = 120, 60
+        found.commit(self.proxy)
+        self.assertEqual(120, self.get(claim.Claim, id=claimed.id).ttl)
+        claim.Claim.new(id=claimed.id, queue_name=self.name, **self.caller).delete(self.proxy)
+        self.assertRaises(exceptions.NotFoundException, self.get, claim.Claim, id=claimed.id)
