@@ -20,7 +20,7 @@ from tests.fixtures import clock, drivers
 
 SETTINGS = hypothesis.settings(
     max_examples=int(os.environ.get('HYPOTHESIS_MAX_EXAMPLES', 100)),
-    stateful_step_count=int(os.environ.get('HYPOTHESIS_STEPS', 40)),
+    stateful_step_count=int(os.environ.get('HYPOTHESIS_STEPS', 60)),
     deadline=None,
     print_blob=True,
     suppress_health_check=list(hypothesis.HealthCheck),
@@ -53,18 +53,19 @@ def _outcome(call, *arguments, **options):
 
 #: Picks one of what there is at that moment: the n-th, modulo how many there are.
 picks = st.integers(0, 999)
-instants = st.integers(0, 40).map(lambda quarters: quarters / 2)
+#: Few, so that what is to happen at one instant does.
+seconds = st.sampled_from([1, 2, 5, 10])
 
 drafts = st.lists(
     st.fixed_dictionaries(
         {
             'body': st.sampled_from([b'1', b'{"a":1}', b'"' + b'x' * 50 + b'"']),
-            'ttl': st.integers(1, 30),
-            'delay': st.sampled_from([0, 0, 0, 2, 5, 10]),
+            'ttl': seconds | st.just(30),
+            'delay': st.sampled_from([0, 0, 0, 2, 5]),
             'client': st.sampled_from([b'', b'me', b'them']),
             'claim_count': st.sampled_from([0, 0, 0, 1, 2]),
             'key': st.sampled_from([None, None, None, None, 'a', 'b', '$c.d']),
-            'window': st.integers(1, 30),
+            'window': seconds | st.just(30),
             'digest': st.sampled_from([b'x', b'x', b'x', b'x', b'x', b'y']),
         }
     ),
@@ -74,9 +75,9 @@ drafts = st.lists(
 
 changes = st.fixed_dictionaries(
     {
-        'ends_in': st.none() | st.integers(1, 20),
-        'available_in': st.sampled_from([0, 0, 3, 8]),
-        'keep_for': st.sampled_from([0, 0, 15, 40]),
+        'ends_in': st.none() | seconds,
+        'available_in': st.sampled_from([0, 0, 2, 5]),
+        'keep_for': st.sampled_from([0, 0, 2, 10]),
         'state': st.none() | st.sampled_from([b'', b'"s"', b'"t"']),
     }
 )
@@ -92,8 +93,8 @@ class MessageMachine(stateful.RuleBasedStateMachine):
         self.queues = []
         #: Queue id -> the driver's positions of the queue's messages: the n-th is that of the model's message n.
         self.places = {}
-        self.claim_ids = ['0' * 24]
-        for name in ('one', 'two', 'three'):
+        self.claims = []  # (queue, claim id) of all that were made
+        for name in ('one', 'two'):
             self._make_queue(name)
 
     def _make_queue(self, name):
@@ -166,7 +167,7 @@ class MessageMachine(stateful.RuleBasedStateMachine):
 
     # What happens
 
-    @stateful.rule(seconds=instants)
+    @stateful.rule(seconds=seconds | st.just(0.5))
     def go_on(self, seconds):
         self.clock.advance(seconds)
 
@@ -249,21 +250,27 @@ class MessageMachine(stateful.RuleBasedStateMachine):
         else:
             self._agree(queue, theirs.messages, ours.messages)
 
-    @stateful.rule(pick=picks, claim=picks)
-    def read_claim(self, pick, claim):
-        queue = self._queue(pick)
-        selection = ports.Selection(claim_id=self._claim_id(claim))
-        theirs, ours = self._both('select', queue, selection, self.clock())
+    @stateful.precondition(lambda self: self.claims)
+    @stateful.rule(pick=picks)
+    def read_claim(self, pick):
+        queue, claim_id = self._claimed(pick)
+        theirs, ours = self._both('select', queue, ports.Selection(claim_id=claim_id), self.clock())
         self._agree_on_messages(queue, theirs, ours)
 
-    def _claim_id(self, pick):
-        """One of the latest, mostly: those are the ones that may live."""
-        return self.claim_ids[-1 - pick % min(len(self.claim_ids), 5)]
+    def _claimed(self, pick):
+        """One of the latest claims, for those may live; now and then with another queue than its own."""
+        queue, claim_id = self.claims[-1 - pick % min(len(self.claims), 4)]
+        return (self._queue(pick) if pick % 10 == 9 else queue), claim_id
+
+    def _held(self, queue, claim_id):
+        """The numbers of what a claim holds."""
+        ours = _outcome(self.model.messages.select, queue, ports.Selection(claim_id=claim_id), self.clock())
+        return [] if ours is errors.Stale else [message.position for message in ours.messages]
 
     @stateful.rule(
         pick=picks,
         limit=st.integers(1, 8),
-        ttl=st.integers(1, 20),
+        ttl=seconds,
         grace=st.sampled_from([None, 0, 10]),
         max_claims=st.sampled_from([None, None, 1, 2, 3]),
         in_flight=st.sampled_from([None, None, 0, 2, 5]),
@@ -280,7 +287,7 @@ class MessageMachine(stateful.RuleBasedStateMachine):
         now = self.clock()
         claim = messages.Claim(messages.new_id(), ttl, now + ttl)
         keep_until = 0 if grace is None else claim.ends_at + grace
-        self.claim_ids.append(claim.id)
+        self.claims.append((queue, claim.id))
         theirs, ours = self._both('claim', queue, claim, limit, now, keep_until=keep_until, take=take, **bounds)
         if ours is errors.Stale:
             assert theirs is errors.Stale
@@ -294,17 +301,22 @@ class MessageMachine(stateful.RuleBasedStateMachine):
                 assert theirs.next_at is not None and theirs.next_at <= ours.next_at, (theirs, ours)
             assert theirs.next_at is None or theirs.next_at > now, theirs
 
-    @stateful.rule(pick=picks, claim=picks, numbers=st.none() | st.sets(st.integers(1, 30)), fields=changes)
-    def renew(self, pick, claim, numbers, fields):
-        self._renew(pick, claim, [(numbers, fields)])
+    @stateful.precondition(lambda self: self.claims)
+    @stateful.rule(pick=picks, fields=changes)
+    def renew_a_claim(self, pick, fields):
+        self._renew(pick, lambda held: [(None, fields)])
 
-    @stateful.rule(pick=picks, claim=picks, cut=st.integers(1, 30), one=changes, two=changes)
-    def renew_in_two_ways(self, pick, claim, cut, one, two):
-        self._renew(pick, claim, [(range(1, cut), one), (range(cut, 60), two)])
+    @stateful.precondition(lambda self: self.claims)
+    @stateful.rule(
+        pick=picks, cut=st.integers(0, 4), one=changes, two=changes, others=st.sets(st.integers(1, 20), max_size=2)
+    )
+    def renew_parts_of_a_claim(self, pick, cut, one, two, others):
+        self._renew(pick, lambda held: [({*held[:cut], *others} - {*held[cut:]}, one), ({*held[cut:]} - others, two)])
 
-    def _renew(self, pick, claim, parts):
-        queue = self._queue(pick)
+    def _renew(self, pick, share):
+        queue, claim_id = self._claimed(pick)
         now = self.clock()
+        parts = share(self._held(queue, claim_id))
 
         def make(places):
             return [
@@ -319,7 +331,7 @@ class MessageMachine(stateful.RuleBasedStateMachine):
                 for numbers, fields in parts
             ]
 
-        theirs, ours = self._both('renew', queue, self._claim_id(claim), make, now)
+        theirs, ours = self._both('renew', queue, claim_id, make, now)
         if ours is errors.Stale:
             assert theirs is errors.Stale
         else:
@@ -327,19 +339,22 @@ class MessageMachine(stateful.RuleBasedStateMachine):
 
     @stateful.rule(
         pick=picks,
-        numbers=st.sets(st.integers(1, 30), max_size=6),
-        claims=st.lists(picks, max_size=2),
+        numbers=st.sets(st.integers(1, 30), max_size=4),
+        guards=st.lists(picks, max_size=2),
         unclaimed=st.booleans(),
         all_or_none=st.booleans(),
     )
-    def delete(self, pick, numbers, claims, unclaimed, all_or_none):
+    def delete(self, pick, numbers, guards, unclaimed, all_or_none):
+        """Some messages, and some of what the guarding claims hold."""
         queue = self._queue(pick)
+        guards = [self._claimed(guard)[1] for guard in guards if self.claims]
+        numbers |= {number for guard in guards for number in self._held(queue, guard)[pick % 3 :: 2]}
         theirs, ours = self._both(
             'delete',
             queue,
             lambda places: self._named(places, sorted(numbers)),
             self.clock(),
-            claim_ids=[self._claim_id(claim) for claim in claims],
+            claim_ids=guards,
             unclaimed=unclaimed,
             all_or_none=all_or_none,
         )
