@@ -14,9 +14,8 @@ import typing
 import testtools
 import webtest
 
-from queueservice import bootstrap
-from queueservice.api import app, routes
-from tests.fixtures import clock, drivers
+from queueservice.api import routes
+from tests.fixtures import drivers, services
 
 API_REF = pathlib.Path(__file__).parents[2] / 'api-ref' / 'source'
 SAMPLES = API_REF / 'samples'
@@ -158,11 +157,11 @@ class Pairs:
 class TestSamples(testtools.TestCase):
     def setUp(self):
         super().setUp()
-        self.clock = clock.Clock(_NEW_YEAR)
-        driver = drivers.build_memory()
-        self.addCleanup(driver.close)
-        services = bootstrap.build_services(driver, clock=self.clock)
-        self.app = webtest.TestApp(app.build_app(services, app.Settings(admin_mode=True)))
+        service = services.Service(drivers.build_memory(), admin_mode=True)
+        self.addCleanup(service.driver.close)
+        self.clock = service.clock
+        self.clock.advance(_NEW_YEAR - self.clock())
+        self.app = webtest.TestApp(service.app)
 
     def test_public_documents(self):
         self.tell('')

@@ -1,9 +1,11 @@
-"""What is written about the service is true of the service: options, rules, routes, entry points, samples."""
+"""What is written about the service is true of the service: options, rules, routes, entry points, examples."""
 
 import importlib.metadata
 import os
 import pathlib
 import re
+import subprocess
+import sys
 import tempfile
 from unittest import mock
 
@@ -13,6 +15,7 @@ from oslo_policy import policy
 
 from queueservice.api import policies, routes
 from queueservice.conf import opts, sample
+from tests.fixtures import server
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = sorted((ROOT / 'doc' / 'source').rglob('*.rst'))
@@ -149,6 +152,18 @@ class TestEntryPoints(testtools.TestCase):
         self.assertNotEqual([], entries)
         for entry in entries:
             self.assertTrue(callable(entry.load()), entry.name)
+
+
+class TestExamples(testtools.TestCase):
+    def test_examples_of_clients_run(self):
+        folder = ROOT / 'doc' / 'source' / 'user' / 'examples'
+        printed = {'with_zaqarclient.py': "{'order': 1201}\n", 'with_openstacksdk.py': "{'order': 1202}\n"}
+        self.assertEqual(sorted(printed), sorted(path.name for path in folder.iterdir()))
+        with server.Server(OS_STORAGE__DRIVER='memory') as service:
+            for name, expected in printed.items():
+                text = (folder / name).read_text().replace('http://127.0.0.1:8888', service.url)
+                done = subprocess.run([sys.executable, '-c', text], capture_output=True, text=True, timeout=60)
+                self.assertEqual((0, expected), (done.returncode, done.stdout), done.stderr)
 
 
 def _another(option, default):
