@@ -4,6 +4,8 @@
 versions: what is behaviour reaches them as an ordinary argument.
 """
 
+import functools
+
 import msgspec
 
 from queueservice.api import media
@@ -33,6 +35,7 @@ class V2:
     allows_pop = True
     filters = True  # queues can be listed by name, by metadata, and counted
     delays = True  # readers may ask for delayed messages
+    annotates = True  # messages show their checksum and where a dead letter came from
     content_location = False
     delete_wants = 'Either the parameter "ids" or the parameter "pop" is required, and not both.'
 
@@ -70,29 +73,32 @@ class V2:
     def posted(self, hrefs: list[str]):
         return schemas.PostOut(hrefs)
 
-    def messages(self, base: str, listed: messages_service.Listed) -> list:
-        """Messages as a reader sees them; `base` is the path of their queue."""
-        now, show = listed.now, self._show
-        tag = messages.tag(listed.queue_id)
-        prefix = f'{base}/messages/'
-        shown = []
-        # The busiest loop of the service: Message.ttl and age() are written out.
-        for message in listed.messages:
-            message_id = f'{tag}{message.position:012x}'
-            href = prefix + message_id
-            if message.claim_id is not None:
-                href = f'{href}?claim_id={message.claim_id}'
-            created_at = message.created_at
-            ttl = int(message.expires_at - created_at + 0.5)
-            one = show(message_id, href, ttl, int(now - created_at), msgspec.Raw(message.body))
-            if message.checksum is not None or message.state:
-                self._annotate(one, message)
-            shown.append(one)
-        return shown
+    def messages(self, base: str, listed: messages_service.Listed) -> msgspec.Raw:
+        """Messages as a reader sees them, as a JSON array; `base` is the path of their queue.
 
-    def bare(self, rendered: list):
+        The busiest loop of the service: it writes text instead of making an object for each message, which
+        takes two thirds of the time. What goes in needs no escaping: hex digits, numbers, a quoted path, JSON.
+        """
+        now = listed.now
+        values = []
+        for message in listed.messages:
+            position, created_at = message.position, message.created_at
+            held = message.claim_id
+            values += (
+                position,
+                position,
+                b'' if held is None else b'?claim_id=' + held.encode(),
+                message.expires_at - created_at + 0.5,  # Message.ttl and age(): %d cuts off the fraction
+                now - created_at if now > created_at else 0,
+                message.body,
+                self._annotation(message) if message.state or message.checksum is not None else b'}',
+            )
+        form = _message_form(base, messages.tag(listed.queue_id))
+        return msgspec.Raw(b'[%b]' % b','.join([form] * len(listed.messages)) % tuple(values))
+
+    def bare(self, shown: msgspec.Raw):
         """Messages that come without links: read by ids, or claimed."""
-        return schemas.MessagesOut(rendered)
+        return schemas.MessagesOut(shown)
 
     def popped(self, listed: messages_service.Listed):
         shown = []
@@ -104,9 +110,10 @@ class V2:
                 body=msgspec.Raw(message.body),
                 claim_count=message.claim_count,
             )
-            self._annotate(one, message)
+            if self.annotates:
+                one.checksum, one.dead_letter = message.checksum or UNSET, _dead_letter(message)
             shown.append(one)
-        return schemas.MessagesOut(shown)
+        return schemas.MessagesOut(msgspec.Raw(media.encode(shown)))
 
     def claim(self, base: str, held: claims_service.Held):
         return claims_schemas.ClaimOut(
@@ -115,12 +122,11 @@ class V2:
 
     # -- inside ----------------------------------------------------------------------------------
 
-    #: (id, href, ttl, age, body) -> document
-    _show = schemas.MessageOut
-
-    def _annotate(self, shown, message):
-        shown.checksum = message.checksum or UNSET
-        shown.dead_letter = _dead_letter(message)
+    def _annotation(self, message):
+        """What only some messages have, as the end of a JSON object."""
+        if not self.annotates:
+            return b'}'
+        return b',' + media.encode(schemas.Annotation(message.checksum or UNSET, _dead_letter(message)))[1:]
 
     def _envelope(self, post):
         return post.messages
@@ -132,11 +138,9 @@ class V1_1(V2):
     reserved_attributes = False
     filters = False
     delays = False
+    annotates = False
 
     _post = msgspec.json.Decoder(schemas.PostInV1_1)
-
-    def _annotate(self, shown, message):
-        pass
 
 
 class V1(V1_1):
@@ -166,18 +170,42 @@ class V1(V1_1):
     def posted(self, hrefs):
         return schemas.PostOutV1(hrefs)
 
-    def bare(self, rendered):
-        return rendered
+    def messages(self, base, listed):
+        return msgspec.Raw(
+            media.encode(
+                [
+                    schemas.MessageOutV1(
+                        _href(base, messages.encode_position(listed.queue_id, message.position), message.claim_id),
+                        message.ttl,
+                        message.age(listed.now),
+                        msgspec.Raw(message.body),
+                    )
+                    for message in listed.messages
+                ]
+            )
+        )
+
+    def bare(self, shown):
+        return shown
 
     def _envelope(self, post):
         return post
 
-    def _show(self, message_id, href, ttl, age, body):
-        return schemas.MessageOutV1(href, ttl, age, body)
-
 
 #: Name in the configuration -> dialect, in the order in which versions are listed.
 VERSIONS = {'1': V1(), '1.1': V1_1(), '2': V2()}
+
+
+@functools.lru_cache(maxsize=4096)
+def _message_form(base, tag):
+    """What `V2.messages` fills in for each message: position twice, claim, ttl, age, body, annotation."""
+    path = f'{base}/messages/{tag}'.replace('%', '%%')
+    return b'{"id":"%b%%012x","href":"%b%%012x%%b","ttl":%%d,"age":%%d,"body":%%b%%b' % (tag.encode(), path.encode())
+
+
+def _href(base, message_id, claim_id):
+    href = f'{base}/messages/{message_id}'
+    return href if claim_id is None else f'{href}?claim_id={claim_id}'
 
 
 def _dead_letter(message):

@@ -93,8 +93,7 @@ class MessageItem(base.Resource):
 
     def on_get(self, req, resp, queue_name, message_id):
         listed = self.services.messages.get(req.context.queue, message_id)
-        (shown,) = self.dialect.messages(links.queue(req, queue_name), listed)
-        resp.data = media.encode(shown)
+        resp.data = bytes(self.dialect.messages(links.queue(req, queue_name), listed))[1:-1]
 
     def on_delete(self, req, resp, queue_name, message_id):
         claim_id = params.text(req, 'claim_id') if req.query_string else None

@@ -23,5 +23,5 @@ class ClaimPatchInV1(msgspec.Struct):
 class ClaimOut(msgspec.Struct):
     age: int
     ttl: int
-    messages: list
+    messages: msgspec.Raw  # list[schemas.messages.MessageOut]
     href: str

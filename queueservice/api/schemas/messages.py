@@ -40,8 +40,8 @@ class PostOutV1(msgspec.Struct, gc=False):
     partial: bool = False
 
 
-class MessageOut(msgspec.Struct, gc=False):
-    """A message as readers of API v1.1 and v2 see it."""
+class MessageOut(msgspec.Struct):
+    """A message as readers of API v1.1 and v2 see it. `dialects.V2.messages` writes the same as text."""
 
     id: str
     href: str
@@ -50,6 +50,13 @@ class MessageOut(msgspec.Struct, gc=False):
     body: msgspec.Raw
     checksum: str | msgspec.UnsetType = Unset
     dead_letter: messages.DeadLetter | msgspec.UnsetType = Unset
+
+
+class Annotation(msgspec.Struct, gc=False):
+    """What only some messages have."""
+
+    checksum: str | msgspec.UnsetType
+    dead_letter: messages.DeadLetter | msgspec.UnsetType
 
 
 class MessageOutV1(msgspec.Struct, gc=False):
@@ -78,9 +85,9 @@ class Link(msgspec.Struct, gc=False):
 
 
 class PageOut(msgspec.Struct, gc=False):
-    messages: list
+    messages: msgspec.Raw  # list[MessageOut]
     links: list[Link]
 
 
 class MessagesOut(msgspec.Struct, gc=False):
-    messages: list
+    messages: msgspec.Raw  # list[MessageOut] or list[PoppedOut]
