@@ -1,0 +1,135 @@
+"""No project sees or changes what belongs to another, on any route."""
+
+from queueservice.model import queues
+from tests.api import base, walk
+
+_OWNER = 'project-1'
+_INTRUDER = 'project-2'
+
+
+class TenancyTestCase(walk.WalkTestCase):
+    settings = {'admin_mode': False}
+
+    def snapshot(self, fields, project):
+        """Everything that the owner can see."""
+        self.version = '1' if project is base.ABSENT else '2'
+        return [
+            self.get(path.format(**fields), project=project, status=base.ANY).body
+            for path in (
+                '/queues?detailed=true',
+                '/queues/{queue_name}/stats',
+                '/queues/{queue_name}/messages?limit=100&echo=true&include_claimed=true',
+                '/queues/{queue_name}/messages?ids={message_id},{claimed_id}',
+                '/queues/{queue_name}/claims/{claim_id}',
+                '/projects/{project_id}',
+            )
+        ]
+
+    def assert_kept_out(self, step, fields, owner=_OWNER, **intruder):
+        """The request leads the intruder to nothing of the owner's, and changes nothing there."""
+        before = self.snapshot(fields, owner)
+        self.assertIn(self.SECRET, str(before))
+        answer = self.take(step, fields, **intruder)
+        self.assertLess(answer.status_int, 500)
+        self.assertNotIn(self.SECRET, answer.text)
+        if step.method in ('GET', 'PATCH') and ('{message_id}' in step.route or '{claim_id}' in step.route):
+            self.assertEqual(404, answer.status_int)
+        if '{project_id}' in step.route:
+            self.assertEqual(404, answer.status_int)
+        self.assertEqual(before, self.snapshot(fields, owner))
+        return answer
+
+
+class TestEveryRoute(TenancyTestCase):
+    def fill(self, project=_OWNER):
+        fields = super().fill(project)
+        return fields | {'project_id': fields['project_id'] or 'none'}
+
+    @base.tables.each(*walk.steps())
+    def test_ids_of_another_project_lead_nowhere(self, step):
+        self.assert_kept_out(step, self.fill(), project=_INTRUDER)
+
+    @base.tables.each(*walk.steps())
+    def test_they_lead_nowhere_in_a_queue_of_the_same_name(self, step):
+        fields = self.fill()
+        self.make_queue(project=_INTRUDER)
+        self.post_messages('mine', project=_INTRUDER)
+        self.assert_kept_out(step, fields, project=_INTRUDER)
+
+    @base.tables.each(*walk.steps())
+    def test_a_header_does_not_open_the_project_of_a_url(self, step):
+        self.assert_kept_out(step, self.fill(), project=_OWNER, prefix=f'/{_INTRUDER}')
+
+    @base.tables.each(*walk.steps())
+    def test_queues_without_a_project_belong_to_no_project(self, step):
+        self.version = '1'
+        fields = self.fill(base.ABSENT)
+        for project in (_INTRUDER, 'shared', 'None', ' '):
+            self.assert_kept_out(step, fields, base.ABSENT, project=project)
+
+    @base.tables.each(*[row for row in walk.steps() if row[1].version == '1'])
+    def test_queues_of_a_project_are_not_found_without_one(self, step):
+        self.assert_kept_out(step, self.fill(), project=base.ABSENT)
+
+
+@base.in_versions('1', '1.1', '2')
+class TestInternalQueues(base.ApiTestCase):
+    """The queues that the service keeps for itself have no name that a client could say."""
+
+    settings = {'admin_mode': True}
+
+    def setUp(self):
+        super().setUp()
+        for project in ('', 'p'):
+            key = queues.QueueKey(queues.INTERNAL, project, 'private')
+            self.service.services.queues.create(key, {'secret': 'x'})
+
+    def test_no_header_leads_there(self):
+        for project in ('internal', 'p', 'internal:', 'internal/p', '-', '*', ' '):
+            self.assertEqual(([], None), self.queue_page('/queues?detailed=true', project=project))
+            self.assertNotIn('secret', self.get('/queues/private', project=project, status=base.ANY).text)
+
+    def test_no_missing_header_leads_there(self):
+        self.version = '1'
+        self.assertEqual(([], None), self.queue_page(project=base.ABSENT))
+        self.get('/queues/private', project=base.ABSENT, status=404)
+
+    def test_no_url_leads_there(self):
+        for project in ('internal', 'p', 'internal%2Fp', '%20', 'internal%3A'):
+            answer = self.get(f'/{project}/queues?detailed=true', project=base.ABSENT, status=base.ANY)
+            self.assertNotIn('private', answer.text)
+
+    def test_they_are_not_among_the_projects(self):
+        self.version = '2'
+        self.assertEqual([], self.get('/projects').json['projects'])
+        self.assertEqual(0, self.get('/projects/p').json['queues'])
+
+    def test_no_body_leads_there(self):
+        self.version = '2'
+        self.make_queue(metadata={'_max_claim_count': 1, '_dead_letter_queue': 'private'})
+        self.post_messages(1)
+        self.release(self.claim()[0])
+        self.claim()
+        self.assertEqual([1], self.list_bodies('private'))
+        self.assertNotIn('secret', self.metadata('private'))
+
+
+class TestNoProject(base.ApiTestCase):
+    """v1 without a project is a namespace of its own."""
+
+    version = '1'
+
+    def test_its_queues_are_its_own(self):
+        self.put('/queues/demo', project=base.ABSENT, status=201)
+        self.put('/queues/demo', status=201)
+        [path] = self.post_messages(1, project=base.ABSENT)
+        self.assertEqual((0, 0, 0), self.counts())
+        self.get(path, status=404)
+        self.get(path, project=base.ABSENT, status=200)
+        self.delete('/queues/demo', status=204)
+        self.assertEqual((0, 1, 1), self.counts(project=base.ABSENT))
+
+    def test_no_project_leads_there(self):
+        self.put('/queues/demo', project=base.ABSENT, status=201)
+        for project in ('shared', ' ', 'none', 'None', 'null', '0', '-'):
+            self.assertEqual(([], None), self.queue_page(project=project))

@@ -1,0 +1,108 @@
+"""A walk over the whole API: every route and method of every version, made of the route table.
+
+Whoever adds a route that takes a body or ids is told by the tests that walk to say here how it is asked.
+"""
+
+import typing
+
+from queueservice.api import routes
+from queueservice.api.resources import base as resources
+from tests.api import base
+
+METHODS = ('GET', 'HEAD', 'PUT', 'POST', 'PATCH', 'DELETE')
+
+_QUEUE = '/queues/{queue_name}'
+_MESSAGES = '/queues/{queue_name}/messages'
+_MESSAGE = '/queues/{queue_name}/messages/{message_id}'
+_CLAIMS = '/queues/{queue_name}/claims'
+_CLAIM = '/queues/{queue_name}/claims/{claim_id}'
+
+#: What to ask where a method is worth more than one request, or needs a query.
+_ASKED = {
+    ('GET', '/queues'): ('/queues?limit=1', '/queues?detailed=true&with_count=true&name=e&a=1'),
+    ('GET', _MESSAGES): (
+        f'{_MESSAGES}?echo=true&include_claimed=true&include_delayed=true',
+        f'{_MESSAGES}?marker={{marker}}',
+        f'{_MESSAGES}?ids={{message_id}},{{claimed_id}}',
+    ),
+    ('DELETE', _MESSAGES): (
+        f'{_MESSAGES}?ids={{message_id}}',
+        f'{_MESSAGES}?ids={{message_id}},{{claimed_id}}&claim_ids={{claim_id}}',
+        f'{_MESSAGES}?pop=1&ids=',
+    ),
+    ('DELETE', _MESSAGE): (_MESSAGE, f'{_MESSAGES}/{{claimed_id}}?claim_id={{claim_id}}'),
+    ('POST', _CLAIMS): (f'{_CLAIMS}?limit=5',),
+}
+
+#: What to send. A PUT, POST or PATCH that is not here stops the walk.
+_SENT = {
+    ('PUT', _QUEUE): b'{"a":1}',
+    ('PATCH', _QUEUE): b'[{"op":"add","path":"/metadata/walked","value":1}]',
+    ('PUT', f'{_QUEUE}/metadata'): b'{"a":1}',
+    ('POST', f'{_QUEUE}/purge'): b'{"resource_types":["messages"]}',
+    ('POST', _MESSAGES): b'{"messages":[{"body":1}]}',
+    ('POST', _CLAIMS): b'{"ttl":60,"grace":60}',
+    ('PATCH', _CLAIM): b'{"ttl":60,"grace":60}',
+}
+
+
+class Step(typing.NamedTuple):
+    version: str
+    method: str
+    route: str
+    asked: str  # path and query, with fields as `WalkTestCase.fill` gives them
+    sent: bytes
+
+
+def steps():
+    """A row (sentence, Step) for every request, as `tables.each` wants them."""
+    return [(f'{step.method} v{step.version} {step.asked}', step) for step in _steps()]
+
+
+def _steps():
+    for version in routes.ORDER:
+        for route in routes.ROUTES:
+            if route.is_in(version) and not issubclass(route.resource, resources.PublicResource):
+                for method in METHODS:
+                    if hasattr(route.resource, f'on_{method.lower()}'):
+                        yield from _steps_of(version, method, route.path)
+
+
+def _steps_of(version, method, route):
+    sent = _SENT[method, route] if method in ('PUT', 'POST', 'PATCH') else b''
+    if version == '1' and sent.startswith(b'{"messages"'):
+        sent = b'[{"ttl":60,"body":1}]'
+    for asked in _ASKED.get((method, route), (route,)):
+        if version != '1' or 'pop=' not in asked:
+            yield Step(version, method, route, asked, sent)
+
+
+class WalkTestCase(base.ApiTestCase):
+    SECRET = 'nobody else reads this'
+
+    def fill(self, project=base.PROJECT):
+        """Make a queue with everything in it: metadata, free and claimed messages; the fields of requests to it."""
+        self.make_queue(metadata={'secret': self.SECRET, 'a': 1}, project=project)
+        claimed, free, *_ = self.post_messages(*[self.SECRET] * 4, project=project)
+        claim, _ = self.claim(limit=1, project=project)
+        _, href = self.message_page(params={'limit': 1}, project=project)
+        return {
+            'queue_name': 'demo',
+            'message_id': base.id_of(free),
+            'claimed_id': base.id_of(claimed),
+            'claim_id': base.id_of(claim),
+            'project_id': project,
+            'marker': href.rpartition('marker=')[2],
+        }
+
+    def take(self, step, fields, project=base.PROJECT, prefix=''):
+        """Send the request of `step`; the answer, whatever it is."""
+        self.version = step.version
+        return self.request(
+            step.method,
+            prefix + step.asked.format(**fields),
+            step.sent,
+            headers={'Content-Type': base.PATCH if step.sent.startswith(b'[{"op"') else 'application/json'},
+            project=project,
+            status=base.ANY,
+        )
