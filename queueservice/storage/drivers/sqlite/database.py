@@ -124,11 +124,11 @@ class Database:
             cached_statements=256,
         )
         for pragma in (
+            *pragmas,
             f'synchronous = {self._synchronous}',
             f'cache_size = -{cache}',
             f'wal_autocheckpoint = {_CHECKPOINT}',
             'temp_store = MEMORY',
-            *pragmas,
         ):
             connection.execute(f'PRAGMA {pragma}')
         return connection
@@ -141,14 +141,14 @@ class Database:
         log = pathlib.Path(f'{self._path}-wal')
         if not log.exists() or log.stat().st_size == 0:
             return False
-        with contextlib.closing(self._connect(_READER_CACHE, 'busy_timeout = 0')) as connection:
-            connection.execute('PRAGMA locking_mode = EXCLUSIVE')
-            try:
+        try:
+            connection = self._connect(_READER_CACHE, 'busy_timeout = 0', 'locking_mode = EXCLUSIVE')
+            with contextlib.closing(connection):
                 connection.execute('SELECT 1 FROM sqlite_schema')
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
-                    return False
-                raise
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                return False
+            raise
         return True
 
 

@@ -29,7 +29,9 @@ ROWS = 100
 #: More than there can be of anything.
 MANY = 2**62
 
+HEAD = 'life, position, claimed, due_at'
 COLUMNS = ', '.join(messages.Message.__struct_fields__)
+STORED = 'life, position, available_at, expires_at, created_at, claim_count, client, checksum, state, body'
 
 # Where messages are looked for. Without INDEXED BY, SQLite would prefer the primary key and walk over all that is
 # claimed; these indexes hold all that the conditions ask for.
@@ -125,61 +127,62 @@ def _append_and_derive(connection, queue, drafts, now, derive):
 
 def _append(connection, queue, drafts, now):
     """Append to one queue; return the answers, and the drafts that were stored with their positions."""
-    head = _find_current_head(connection, queue)
-    known = _find_keys(connection, queue, drafts, now)
-    position = head.position
-    answers, stored, keys = [], [], []
+    if any(draft.key is not None for draft in drafts):
+        answers, new = _recognise(connection, queue, drafts, now)
+        return answers, _store(connection, queue, new, now)
+    stored = _store(connection, queue, drafts, now)
+    return [ports.Appended(position) for position, _ in stored], stored
+
+
+def _recognise(connection, queue, drafts, now):
+    """Tell repetitions from new drafts, and remember the keys of these; return all answers, and the new ones."""
+    position = _find_current_head(connection, queue).position
+    keys = [draft.key for draft in drafts if draft.key is not None]
+    rows = connection.execute(
+        f'SELECT key, position, digest FROM keys WHERE queue_id = ? AND until > ? AND key IN ({_marks(len(keys))})',
+        (queue.id, now, *keys),
+    ).fetchall()
+    known = {key: (first, digest) for key, first, digest in rows}
+    answers, new, remembered = [], [], []
     for draft in drafts:
         first, digest = known.get(draft.key, (None, None))
         if first is None:
             position += 1
             answers.append(ports.Appended(position))
-            stored.append((position, draft))
+            new.append(draft)
             if draft.key is not None and draft.key_until > now:
                 known[draft.key] = position, draft.key_digest
-                keys.append((queue.id, draft.key, position, draft.key_digest, draft.key_until))
+                remembered.append((queue.id, draft.key, position, draft.key_digest, draft.key_until))
         elif digest == draft.key_digest:
             answers.append(ports.Appended(first, repeated=True))
         else:
             raise errors.KeyReused
+    _insert(connection, 'OR REPLACE INTO keys (queue_id, key, position, digest, until)', remembered)
+    return answers, new
+
+
+def _store(connection, queue, drafts, now):
+    """Store drafts behind everything in the queue; return them with their positions."""
+    delays = [draft.available_at for draft in drafts if draft.available_at > now]
+    row = connection.execute(
+        'UPDATE heads SET position = position + ?, messages = messages + ?, delayed = delayed + ?, bytes = bytes + ? '
+        f'WHERE queue_id = ? AND revision = ? RETURNING {HEAD}',
+        (len(drafts), len(drafts), len(delays), sum(len(draft.body) for draft in drafts), queue.id, queue.revision),
+    ).fetchone()
+    if row is None:
+        raise errors.Stale
+    head = Head(*row)
+    stored = list(enumerate(drafts, head.position - len(drafts) + 1))
     if stored:
-        _store(connection, head, stored, now)
-        _insert(connection, 'OR REPLACE INTO keys (queue_id, key, position, digest, until)', keys)
-    return answers, stored
+        _insert(connection, f'INTO messages ({STORED})', [_as_row(head.life, *each, now) for each in stored])
+        _expect(connection, head, min([*delays, *(draft.expires_at for draft in drafts)]))
+    return stored
 
 
-def _find_keys(connection, queue, drafts, now):
-    """What is remembered of the drafts' keys: {key: (position, digest)}."""
-    keys = [draft.key for draft in drafts if draft.key is not None]
-    if not keys:
-        return {}
-    rows = connection.execute(
-        f'SELECT key, position, digest FROM keys WHERE queue_id = ? AND until > ? AND key IN ({_marks(len(keys))})',
-        (queue.id, now, *keys),
-    ).fetchall()
-    return {key: (position, digest) for key, position, digest in rows}
-
-
-def _store(connection, head, stored, now):
-    rows, delayed, size, deadline = [], 0, 0, MANY
-    for position, draft in stored:
-        available_at = draft.available_at if draft.available_at > now else 0
-        if available_at:
-            delayed += 1
-            deadline = min(deadline, available_at)
-        deadline = min(deadline, draft.expires_at)
-        size += len(draft.body)
-        times = available_at, draft.expires_at, now
-        rows.append(
-            (head.life, position, *times, draft.claim_count, draft.client, draft.checksum, draft.state, draft.body)
-        )
-    _insert(
-        connection,
-        'INTO messages (life, position, available_at, expires_at, created_at, '
-        'claim_count, client, checksum, state, body)',
-        rows,
-    )
-    _count(connection, head, Tally(len(stored), 0, delayed, size), deadline, position)
+def _as_row(life, position, draft, now):
+    available_at = draft.available_at if draft.available_at > now else 0
+    times = available_at, draft.expires_at, now
+    return life, position, *times, draft.claim_count, draft.client, draft.checksum, draft.state, draft.body
 
 
 def _insert(connection, into, rows):
@@ -363,7 +366,8 @@ def _lease(connection, head, found, claim, until, count, keep_until):
             f'UPDATE messages SET expires_at = ? WHERE life = ? AND position IN ({_marks(len(short))})',
             (keep_until, head.life, *short),
         )
-    _count(connection, head, Tally(claimed=len(found)), deadline=until)
+    _count(connection, head.life, Tally(claimed=len(found)))
+    _expect(connection, head, until)
     _hold(found, claim, until, count, keep_until)
 
 
@@ -377,8 +381,8 @@ def _hold(found, claim, until, count, keep_until):
 def _remove(connection, head, found):
     """Delete free messages."""
     if found:
-        _delete_at(connection, head, [message.position for message in found])
-        _count(connection, head, Tally(-len(found), 0, 0, -sum(len(message.body) for message in found)))
+        _delete_at(connection, head.life, [message.position for message in found])
+        _count(connection, head.life, Tally(-len(found), 0, 0, -sum(len(message.body) for message in found)))
 
 
 def _count_claimed(connection, head, now):
@@ -435,20 +439,24 @@ def _change(connection, head, claim_id, change, now):
     if rows:
         released = len(rows) if change.ends_at is None else 0
         delayed = released if available_at else 0
-        _count(connection, head, Tally(0, -released, delayed), deadline=available_at or None)
+        _count(connection, head.life, Tally(0, -released, delayed))
+        if available_at:
+            _expect(connection, head, available_at)
     return [position for (position,) in rows]
 
 
 def _delete(connection, queue, positions, now, claim_ids, unclaimed, all_or_none):
-    head = _find_head(connection, queue)
     rows = connection.execute(
-        'SELECT position, available_at, claim_id, length(body) FROM messages '
-        f'WHERE life = ? AND expires_at > ? AND position IN ({_marks(len(positions))}) ORDER BY position',
-        (head.life, now, *positions),
+        'SELECT life, position, available_at, claim_id, length(body) FROM messages '
+        'WHERE life = (SELECT life FROM heads WHERE queue_id = ?) '
+        f'AND expires_at > ? AND position IN ({_marks(len(positions))}) ORDER BY position',
+        (queue.id, now, *positions),
     ).fetchall()
+    if not rows:
+        _find_head(connection, queue)
     deleted, refused = [], []
     claimed = delayed = size = 0
-    for position, available_at, claim_id, length in rows:
+    for _, position, available_at, claim_id, length in rows:
         is_held = claim_id is not None and available_at > now
         if claim_id in claim_ids if is_held else unclaimed:
             deleted.append(position)
@@ -460,14 +468,15 @@ def _delete(connection, queue, positions, now, claim_ids, unclaimed, all_or_none
     if all_or_none and refused:
         deleted = []
     if deleted:
-        _delete_at(connection, head, deleted)
-        _count(connection, head, Tally(-len(deleted), -claimed, -delayed, -size))
+        life = rows[0][0]
+        _delete_at(connection, life, deleted)
+        _count(connection, life, Tally(-len(deleted), -claimed, -delayed, -size))
     return ports.Deleted(deleted, refused)
 
 
-def _delete_at(connection, head, positions):
+def _delete_at(connection, life, positions):
     connection.execute(
-        f'DELETE FROM messages WHERE life = ? AND position IN ({_marks(len(positions))})', (head.life, *positions)
+        f'DELETE FROM messages WHERE life = ? AND position IN ({_marks(len(positions))})', (life, *positions)
     )
 
 
@@ -536,7 +545,9 @@ def _sweep_due(connection, now, limit):
     """Settle the queues in which something is due."""
     done = 0
     while done < limit:
-        row = connection.execute(f'{HEAD} WHERE due_at <= ? ORDER BY due_at LIMIT 1', (now,)).fetchone()
+        row = connection.execute(
+            f'SELECT {HEAD} FROM heads WHERE due_at <= ? ORDER BY due_at LIMIT 1', (now,)
+        ).fetchone()
         if row is None:
             break
         settled = _settle(connection, Head(*row), now, limit - done)
@@ -592,7 +603,7 @@ def _settle(connection, head, now, limit):
             (head.life, head.life, now, now, limit),
         )
     claimed, delayed = expired.claimed + lapsed.claimed, expired.delayed + lapsed.delayed
-    _count(connection, head, Tally(-expired.messages, -claimed, -delayed, -expired.bytes))
+    _count(connection, head.life, Tally(-expired.messages, -claimed, -delayed, -expired.bytes))
     connection.execute(
         """UPDATE heads SET due_at = (SELECT min(instant) FROM (
             SELECT min(expires_at) AS instant FROM messages INDEXED BY messages_expiry WHERE life = ?
@@ -624,38 +635,38 @@ def _tally_lapsed(connection, head, now, limit):
 
 # Heads and rows
 
-HEAD = 'SELECT life, position, claimed, due_at FROM heads'
-
 
 def _find_head(connection, queue):
-    row = connection.execute(f'{HEAD} WHERE queue_id = ?', (queue.id,)).fetchone()
+    row = connection.execute(f'SELECT {HEAD} FROM heads WHERE queue_id = ?', (queue.id,)).fetchone()
     if row is None:
         raise errors.Stale
     return Head(*row)
 
 
 def _find_current_head(connection, queue):
-    row = connection.execute(f'{HEAD} WHERE queue_id = ? AND revision = ?', (queue.id, queue.revision)).fetchone()
+    row = connection.execute(
+        f'SELECT {HEAD} FROM heads WHERE queue_id = ? AND revision = ?', (queue.id, queue.revision)
+    ).fetchone()
     if row is None:
         raise errors.Stale
     return Head(*row)
 
 
-def _count(connection, head, tally, deadline=None, position=None):
-    """Add `tally` to the counts of `head`.
-
-    :param deadline: something happens by itself then.
-    :param position: of the last message, if it is a new one.
-    """
-    sets, values = '', ()
-    if deadline is not None and (head.due_at is None or deadline < head.due_at):
-        # Not at every call: it is an index that is written.
-        sets, values = ', due_at = min(coalesce(due_at, ?), ?)', (deadline, deadline)
+def _count(connection, life, tally):
+    """Add `tally` to the counts of a head."""
     connection.execute(
-        'UPDATE heads SET position = ?, messages = messages + ?, claimed = claimed + ?, delayed = delayed + ?, '
-        f'bytes = bytes + ?{sets} WHERE life = ?',
-        (position or head.position, *tally, *values, head.life),
+        'UPDATE heads SET messages = messages + ?, claimed = claimed + ?, delayed = delayed + ?, bytes = bytes + ? '
+        'WHERE life = ?',
+        (*tally, life),
     )
+
+
+def _expect(connection, head, instant):
+    """Note that something expires or lapses at `instant`."""
+    if head.due_at is None or instant < head.due_at:
+        connection.execute(
+            'UPDATE heads SET due_at = min(coalesce(due_at, ?), ?) WHERE life = ?', (instant, instant, head.life)
+        )
 
 
 def _read(rows, now):

@@ -13,6 +13,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 import typing
 
 LOG = logging.getLogger(__name__)
@@ -22,6 +23,8 @@ TIMEOUT = 5
 #: What one transaction takes at the most: operations, and bytes that they bring along.
 GROUP_LIMIT = 64
 GROUP_BYTES = 4 * 1024 * 1024
+#: How long a group waits to become as large as the last one, in seconds.
+COMPANY_PATIENCE = 0.0002
 #: After so long without work, in seconds, the writer looks whether there is something to tidy up.
 IDLE = 1
 #: A write-ahead log longer than this, in bytes, is cut off when there is nothing else to do.
@@ -74,6 +77,7 @@ class Writer:
         self._gate: Gate | None = None
         self._connection: sqlite3.Connection | None = None
         self._untidy = False
+        self._company = 1  # how many operations the last group had
 
     def run(self, operation: Operation, arguments: tuple, size: int):
         """Call `operation(connection, *arguments)` in a transaction; return its result once that is committed.
@@ -136,9 +140,13 @@ class Writer:
             if self._connection is None:
                 self._gate = Gate(f'{self._path}.lock')
                 self._connection = self._connect()
+            if gather:
+                # Whoever was answered a moment ago may be about to come again: one flush for all of them.
+                self._gather(group, self._company, COMPANY_PATIENCE)
             with self._gate:
                 if gather:
-                    self._gather(group)
+                    self._gather(group, GROUP_LIMIT, 0)
+                    self._company = len(group)
                 committed = self._commit(group)
             self._untidy = True
         except (sqlite3.Error, OSError) as error:
@@ -152,11 +160,13 @@ class Writer:
             for call in group:
                 self._serve([call], gather=False)
 
-    def _gather(self, group: list[_Call]):
-        size = group[0].size
-        while len(group) < GROUP_LIMIT and size < GROUP_BYTES:
+    def _gather(self, group: list[_Call], count: int, patience: float):
+        """Add waiting calls to `group` until there are `count`, or none comes for so long (s)."""
+        size = sum(call.size for call in group)
+        until = time.monotonic() + patience
+        while len(group) < count and size < GROUP_BYTES:
             try:
-                call = self._calls.get_nowait()
+                call = self._calls.get(timeout=max(0, until - time.monotonic()))
             except queue.Empty:
                 break
             if call is None:  # close: not before the group is done
