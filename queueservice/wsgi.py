@@ -5,6 +5,8 @@ variables. Servers that import it once and fork afterwards are safe: the storage
 uses it first, and again after a fork.
 """
 
+import atexit
+
 from oslo_log import log
 
 from queueservice import bootstrap
@@ -16,6 +18,7 @@ def build_application():
     log.setup(conf, 'queueservice')
     driver = bootstrap.load_driver(conf)
     driver.prepare()
+    atexit.register(driver.close)
     services = bootstrap.build_services(driver, bootstrap.read_limits(conf))
     services.housekeeping.start()
     return bootstrap.build_application(conf, services)

@@ -108,7 +108,7 @@ class V2:
                 age=message.age(listed.now),
                 ttl=message.ttl,
                 body=msgspec.Raw(message.body),
-                claim_count=message.claim_count,
+                claim_count=message.claim_count - 1,  # the store counts the pop, clients do not
             )
             if self.annotates:
                 one.checksum, one.dead_letter = message.checksum or UNSET, _dead_letter(message)

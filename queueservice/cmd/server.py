@@ -11,6 +11,7 @@ import sys
 from gunicorn import arbiter
 from gunicorn.app import base
 from oslo_config import cfg
+from oslo_log import log
 
 from queueservice import bootstrap
 from queueservice.conf import opts
@@ -70,6 +71,7 @@ class Server(base.BaseApplication):
             conf, driver = self._conf, self._driver
             settings = _gunicorn_settings(conf, driver)
         self._conf, self._driver = conf, driver
+        log.setup(conf, 'queueservice')
         for name, value in settings.items():
             self.cfg.set(name, value)
         self.cfg.set('when_ready', self._announce)
