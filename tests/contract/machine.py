@@ -60,16 +60,17 @@ drafts = st.lists(
     st.fixed_dictionaries(
         {
             'body': st.sampled_from([b'1', b'{"a":1}', b'"' + b'x' * 50 + b'"']),
-            'ttl': seconds | st.just(30),
+            'ttl': st.sampled_from([60, 60, 20, 5, 2]),
             'delay': st.sampled_from([0, 0, 0, 2, 5]),
             'client': st.sampled_from([b'', b'me', b'them']),
             'claim_count': st.sampled_from([0, 0, 0, 1, 2]),
-            'key': st.sampled_from([None, None, None, None, 'a', 'b', '$c.d']),
+            'key': st.sampled_from([None] * 8 + ['a', 'b', '$c.d']),
             'window': seconds | st.just(30),
-            'digest': st.sampled_from([b'x', b'x', b'x', b'x', b'x', b'y']),
+            'digest': st.sampled_from([b'x'] * 9 + [b'y']),
         }
     ),
-    max_size=6,
+    min_size=1,
+    max_size=8,
     unique_by=lambda fields: fields['key'] or object(),
 )
 
@@ -90,18 +91,17 @@ class MessageMachine(stateful.RuleBasedStateMachine):
         self.model = model.Driver()
         self.clock = clock.Clock()
         self.project = messages.new_id()
-        self.queues = []
         #: Queue id -> the driver's positions of the queue's messages: the n-th is that of the model's message n.
         self.places = {}
         self.claims = []  # (queue, claim id) of all that were made
-        for name in ('one', 'two'):
-            self._make_queue(name)
+        self.queues = [self._make_queue(name) for name in ('one', 'two')]
+        self.old = self.queues[0]
 
     def _make_queue(self, name):
         queue = drivers.make_queue(self.driver, name, self.project)
         drivers.make_queue(self.model, name, self.project, id=queue.id)
         self.places[queue.id] = []
-        self.queues.append(queue)
+        return queue
 
     def teardown(self):
         for queue in self.queues:
@@ -163,7 +163,8 @@ class MessageMachine(stateful.RuleBasedStateMachine):
             self._agree(queue, theirs.messages, ours.messages)
 
     def _queue(self, pick):
-        return self.queues[pick % len(self.queues)]
+        """A queue; now and then by an old value."""
+        return self.old if pick % 10 == 9 else self.queues[pick % len(self.queues)]
 
     # What happens
 
@@ -186,6 +187,11 @@ class MessageMachine(stateful.RuleBasedStateMachine):
             )
             for each in fields
         ]
+
+    @stateful.initialize(one=drafts, two=drafts)
+    def begin(self, one, two):
+        self.append(0, one)
+        self.append(1, two)
 
     @stateful.rule(pick=picks, fields=drafts)
     def append(self, pick, fields):
@@ -262,9 +268,9 @@ class MessageMachine(stateful.RuleBasedStateMachine):
         queue, claim_id = self.claims[-1 - pick % min(len(self.claims), 4)]
         return (self._queue(pick) if pick % 10 == 9 else queue), claim_id
 
-    def _held(self, queue, claim_id):
-        """The numbers of what a claim holds."""
-        ours = _outcome(self.model.messages.select, queue, ports.Selection(claim_id=claim_id), self.clock())
+    def _numbers(self, queue, selection):
+        """The numbers of messages that the model shows."""
+        ours = _outcome(self.model.messages.select, queue, selection, self.clock())
         return [] if ours is errors.Stale else [message.position for message in ours.messages]
 
     @stateful.rule(
@@ -273,7 +279,7 @@ class MessageMachine(stateful.RuleBasedStateMachine):
         ttl=seconds,
         grace=st.sampled_from([None, 0, 10]),
         max_claims=st.sampled_from([None, None, 1, 2, 3]),
-        in_flight=st.sampled_from([None, None, 0, 2, 5]),
+        in_flight=st.sampled_from([None, None, None, 5, 2, 0]),
     )
     def claim(self, pick, limit, ttl, grace, max_claims, in_flight):
         self._claim(pick, limit, ttl, grace, max_claims=max_claims, in_flight=in_flight)
@@ -287,11 +293,12 @@ class MessageMachine(stateful.RuleBasedStateMachine):
         now = self.clock()
         claim = messages.Claim(messages.new_id(), ttl, now + ttl)
         keep_until = 0 if grace is None else claim.ends_at + grace
-        self.claims.append((queue, claim.id))
         theirs, ours = self._both('claim', queue, claim, limit, now, keep_until=keep_until, take=take, **bounds)
         if ours is errors.Stale:
             assert theirs is errors.Stale
             return
+        if ours.messages or ours.dead:
+            self.claims.append((queue, claim.id))
         if take:
             theirs.messages, ours.messages = map(_without_claims, (theirs.messages, ours.messages))
         self._agree(queue, theirs.messages, ours.messages)
@@ -316,7 +323,7 @@ class MessageMachine(stateful.RuleBasedStateMachine):
     def _renew(self, pick, share):
         queue, claim_id = self._claimed(pick)
         now = self.clock()
-        parts = share(self._held(queue, claim_id))
+        parts = share(self._numbers(queue, ports.Selection(claim_id=claim_id)))
 
         def make(places):
             return [
@@ -345,10 +352,12 @@ class MessageMachine(stateful.RuleBasedStateMachine):
         all_or_none=st.booleans(),
     )
     def delete(self, pick, numbers, guards, unclaimed, all_or_none):
-        """Some messages, and some of what the guarding claims hold."""
+        """Some messages that are there or not, and some of what the guarding claims hold."""
         queue = self._queue(pick)
         guards = [self._claimed(guard)[1] for guard in guards if self.claims]
-        numbers |= {number for guard in guards for number in self._held(queue, guard)[pick % 3 :: 2]}
+        live = self._numbers(queue, self._everything())
+        numbers = {live[number % len(live)] if live and number % 7 else number for number in numbers}
+        numbers.update(*(self._numbers(queue, ports.Selection(claim_id=guard))[pick % 3 :: 2] for guard in guards))
         theirs, ours = self._both(
             'delete',
             queue,
@@ -365,11 +374,6 @@ class MessageMachine(stateful.RuleBasedStateMachine):
             self._agree(queue, sorted(theirs.refused), ours.refused)
 
     @stateful.rule(pick=picks)
-    def clear(self, pick):
-        theirs, ours = self._both('clear', self._queue(pick), self.clock())
-        assert theirs == ours
-
-    @stateful.rule(pick=picks)
     def count(self, pick):
         queue = self._queue(pick)
         theirs, ours = self._both('stats', queue, self.clock())
@@ -381,34 +385,23 @@ class MessageMachine(stateful.RuleBasedStateMachine):
                 theirs.newest = (self._translate(queue, theirs.newest[0]), theirs.newest[1])
         assert theirs == ours, f'{theirs} instead of {ours}'
 
-    @stateful.rule(pick=picks, forget=st.booleans())
-    def change_a_queue(self, pick, forget):
-        """The old revision is still used afterwards, by somebody who has not heard of it."""
-        old = self._queue(pick)
-        if self._is_current(old):
-            new = drivers.change_queue(self.driver, old)
+    @stateful.rule(pick=picks, what=st.sampled_from(['clear', 'change', 'change', 'make again']))
+    def upset(self, pick, what):
+        """Clear a queue, change it, or make it again; the old value is still used now and then afterwards."""
+        index = pick % len(self.queues)
+        old = self.queues[index]
+        if what == 'clear':
+            theirs, ours = self._both('clear', old, self.clock())
+            assert theirs == ours
+        elif what == 'change':
+            self.queues[index] = drivers.change_queue(self.driver, old)
             drivers.change_queue(self.model, old)
-            self._know(new, old, forget)
-
-    @stateful.rule(pick=picks, forget=st.booleans())
-    def make_a_queue_again(self, pick, forget):
-        old = self._queue(pick)
-        if self._is_current(old):
+            self.old = old
+        else:
             drivers.delete_queue(self.driver, old)
             drivers.delete_queue(self.model, old)
-            self._make_queue(old.key.name)
-            self._know(self.queues.pop(), old, forget)
-
-    def _is_current(self, queue):
-        row = self.model.records.get(tables.QUEUES, queue.id)
-        return row is not None and row['revision'] == queue.revision
-
-    def _know(self, new, old, forget):
-        index = self.queues.index(old)
-        if forget:
-            self.queues[index] = new
-        else:
-            self.queues.append(new)
+            self.queues[index] = self._make_queue(old.key.name)
+            self.old = old
 
     @stateful.rule()
     def sweep(self):
