@@ -129,6 +129,7 @@ class Database:
             f'cache_size = -{cache}',
             f'wal_autocheckpoint = {_CHECKPOINT}',
             'temp_store = MEMORY',
+            'secure_delete = FAST',
         ):
             connection.execute(f'PRAGMA {pragma}')
         return connection

@@ -26,12 +26,16 @@ PATIENCE = 20
 LAPSED_LIMIT = 1000
 #: How many rows one statement inserts.
 ROWS = 100
+#: Bodies longer than this, in bytes, have a table of their own, so that a claim need not write them again. It is
+#: about what a page of the file takes; the rest of a row must find room as well.
+LONG_BODY = 1536
 #: More than there can be of anything.
 MANY = 2**62
 
 HEAD = 'life, position, claimed, due_at'
-COLUMNS = ', '.join(messages.Message.__struct_fields__)
-STORED = 'life, position, available_at, expires_at, created_at, claim_count, client, checksum, state, body'
+BODY = 'coalesce(body, (SELECT body FROM bodies WHERE life = messages.life AND position = messages.position))'
+COLUMNS = ', '.join(BODY if field == 'body' else field for field in messages.Message.__struct_fields__)
+STORED = 'life, position, available_at, expires_at, created_at, claim_count, client, checksum, state, size, body'
 
 # Where messages are looked for. Without INDEXED BY, SQLite would prefer the primary key and walk over all that is
 # claimed; these indexes hold all that the conditions ask for.
@@ -175,6 +179,8 @@ def _store(connection, queue, drafts, now):
     stored = list(enumerate(drafts, head.position - len(drafts) + 1))
     if stored:
         _insert(connection, f'INTO messages ({STORED})', [_as_row(head.life, *each, now) for each in stored])
+        long = [(head.life, position, draft.body) for position, draft in stored if len(draft.body) > LONG_BODY]
+        _insert(connection, 'INTO bodies (life, position, body)', long)
         _expect(connection, head, min([*delays, *(draft.expires_at for draft in drafts)]))
     return stored
 
@@ -182,7 +188,9 @@ def _store(connection, queue, drafts, now):
 def _as_row(life, position, draft, now):
     available_at = draft.available_at if draft.available_at > now else 0
     times = available_at, draft.expires_at, now
-    return life, position, *times, draft.claim_count, draft.client, draft.checksum, draft.state, draft.body
+    size = len(draft.body)
+    body = draft.body if size <= LONG_BODY else None
+    return life, position, *times, draft.claim_count, draft.client, draft.checksum, draft.state, size, body
 
 
 def _insert(connection, into, rows):
@@ -256,7 +264,7 @@ def _list(connection, queue, selection, now):
 
 def _walk(connection, life, source, selection, now):
     """List messages of `source`; return them, and where the walk ended if it was too long."""
-    conditions, values = _filter(selection, now)
+    conditions, values = _only_from_others(selection)
     if source is ALL and not selection.include_claimed:
         conditions += ' AND (claim_id IS NULL OR available_at <= ?)'
         values += (now,)
@@ -266,9 +274,10 @@ def _walk(connection, life, source, selection, now):
     length = ports.SCAN_BUDGET + selection.limit
     # The places are gone through one by one, and no more of them than it takes.
     rows = connection.execute(
-        f'SELECT {COLUMNS} FROM (SELECT position AS place FROM {source} AND position > ? ORDER BY position LIMIT ?) '
-        f'CROSS JOIN messages WHERE life = ? AND position = place AND {conditions} LIMIT ?',
-        (life, selection.after, length, life, *values, selection.limit),
+        f'SELECT {COLUMNS} FROM (SELECT position AS place, expires_at AS until FROM {source} AND position > ? '
+        'ORDER BY position LIMIT ?) CROSS JOIN messages '
+        f'WHERE until > ? AND life = ? AND position = place {conditions} LIMIT ?',
+        (life, selection.after, length, now, life, *values, selection.limit),
     ).fetchall()
     end = None
     if len(rows) < selection.limit:
@@ -283,19 +292,17 @@ def _walk(connection, life, source, selection, now):
 
 def _pick(connection, life, positions, selection, now):
     """Those of the messages at `positions` that a list may show."""
-    conditions, values = _filter(selection, now)
+    conditions, values = _only_from_others(selection)
     rows = connection.execute(
         f'SELECT {COLUMNS} FROM messages '
-        f'WHERE life = ? AND position > ? AND position IN ({_marks(len(positions))}) AND {conditions}',
-        (life, selection.after, *positions, *values),
+        f'WHERE life = ? AND expires_at > ? AND position > ? AND position IN ({_marks(len(positions))}) {conditions}',
+        (life, now, selection.after, *positions, *values),
     ).fetchall()
     return _read(rows, now)
 
 
-def _filter(selection, now):
-    if selection.not_from is None:
-        return 'expires_at > ?', (now,)
-    return 'expires_at > ? AND client <> ?', (now, selection.not_from)
+def _only_from_others(selection):
+    return ('', ()) if selection.not_from is None else ('AND client <> ?', (selection.not_from,))
 
 
 def _page(found, selection, end=None):
@@ -381,15 +388,17 @@ def _hold(found, claim, until, count, keep_until):
 def _remove(connection, head, found):
     """Delete free messages."""
     if found:
-        _delete_at(connection, head.life, [message.position for message in found])
-        _count(connection, head.life, Tally(-len(found), 0, 0, -sum(len(message.body) for message in found)))
+        size = sum(len(message.body) for message in found)
+        _erase(connection, head.life, size, _marks(len(found)), *(message.position for message in found))
+        _count(connection, head.life, Tally(-len(found), 0, 0, -size))
 
 
 def _count_claimed(connection, head, now):
-    """How many messages are claimed indeed."""
+    """How many messages are claimed; too many, if very many of them expired or lapsed lately."""
     if not head.is_due(now):
         return head.claimed
-    expired, lapsed = _tally_expired(connection, head, now, MANY), _tally_lapsed(connection, head, now, MANY)
+    expired = _tally_expired(connection, head, now, 10 * SLICE)
+    lapsed = _tally_lapsed(connection, head, now, 10 * SLICE)
     return head.claimed - expired.claimed - lapsed.claimed
 
 
@@ -447,7 +456,7 @@ def _change(connection, head, claim_id, change, now):
 
 def _delete(connection, queue, positions, now, claim_ids, unclaimed, all_or_none):
     rows = connection.execute(
-        'SELECT life, position, available_at, claim_id, length(body) FROM messages '
+        'SELECT life, position, available_at, claim_id, size FROM messages '
         'WHERE life = (SELECT life FROM heads WHERE queue_id = ?) '
         f'AND expires_at > ? AND position IN ({_marks(len(positions))}) ORDER BY position',
         (queue.id, now, *positions),
@@ -455,29 +464,36 @@ def _delete(connection, queue, positions, now, claim_ids, unclaimed, all_or_none
     if not rows:
         _find_head(connection, queue)
     deleted, refused = [], []
-    claimed = delayed = size = 0
-    for _, position, available_at, claim_id, length in rows:
+    claimed = delayed = total = 0
+    for _, position, available_at, claim_id, size in rows:
         is_held = claim_id is not None and available_at > now
         if claim_id in claim_ids if is_held else unclaimed:
             deleted.append(position)
             claimed += claim_id is not None
             delayed += claim_id is None and available_at > 0
-            size += length
+            total += size
         else:
             refused.append(position)
     if all_or_none and refused:
         deleted = []
     if deleted:
         life = rows[0][0]
-        _delete_at(connection, life, deleted)
-        _count(connection, life, Tally(-len(deleted), -claimed, -delayed, -size))
+        _erase(connection, life, total, _marks(len(deleted)), *deleted)
+        _count(connection, life, Tally(-len(deleted), -claimed, -delayed, -total))
     return ports.Deleted(deleted, refused)
 
 
-def _delete_at(connection, life, positions):
-    connection.execute(
-        f'DELETE FROM messages WHERE life = ? AND position IN ({_marks(len(positions))})', (life, *positions)
-    )
+def _erase(connection, life, size, places, *values):
+    """Delete messages and their bodies; say how many.
+
+    :param size: of the bodies together, in bytes.
+    :param places: SQL for a set of positions, with its `values`.
+    """
+    if size > LONG_BODY:
+        connection.execute(f'DELETE FROM bodies WHERE life = ? AND position IN ({places})', (life, *values))
+    return connection.execute(
+        f'DELETE FROM messages WHERE life = ? AND position IN ({places})', (life, *values)
+    ).rowcount
 
 
 def _clear(connection, queue):
@@ -563,11 +579,9 @@ def _sweep_over(connection, now, limit):
         if row is None:
             break
         size = limit - done
-        freed = connection.execute(
-            'DELETE FROM messages WHERE life = ? AND position IN '
-            '(SELECT position FROM messages WHERE life = ? ORDER BY position LIMIT ?)',
-            (*row, *row, size),
-        ).rowcount
+        freed = _erase(
+            connection, *row, MANY, 'SELECT position FROM messages WHERE life = ? ORDER BY position LIMIT ?', *row, size
+        )
         done += freed
         if freed < size:
             connection.execute('DELETE FROM heads WHERE life = ?', row)
@@ -591,10 +605,8 @@ def _settle(connection, head, now, limit):
     """Free up to `limit` messages that expired, and make up to `limit` free that lapsed; say how many."""
     expired = _tally_expired(connection, head, now, limit)
     if expired.messages:
-        connection.execute(
-            f'DELETE FROM messages WHERE life = ? AND position IN (SELECT position FROM {EXPIRED})',
-            (head.life, head.life, now, limit),
-        )
+        places = f'SELECT position FROM {EXPIRED}'
+        _erase(connection, head.life, expired.bytes, places, head.life, now, limit)
     lapsed = _tally_lapsed(connection, head, now, limit)
     if lapsed.messages:
         connection.execute(
@@ -618,7 +630,7 @@ def _settle(connection, head, now, limit):
 def _tally_expired(connection, head, now, limit):
     return Tally(
         *connection.execute(
-            f'SELECT {TALLY} FROM (SELECT claim_id, available_at, length(body) AS size FROM {EXPIRED})',
+            f'SELECT {TALLY} FROM (SELECT claim_id, available_at, size FROM {EXPIRED})',
             (head.life, now, limit),
         ).fetchone()
     )
@@ -627,7 +639,7 @@ def _tally_expired(connection, head, now, limit):
 def _tally_lapsed(connection, head, now, limit):
     return Tally(
         *connection.execute(
-            f'SELECT {TALLY} FROM (SELECT claim_id, available_at, 0 AS size FROM {LAPSED})',
+            f'SELECT {TALLY} FROM (SELECT claim_id, available_at, size FROM {LAPSED})',
             (head.life, now, now, limit),
         ).fetchone()
     )

@@ -7,6 +7,7 @@ Record tables are generated from `storage.tables`. The others belong to the mess
   (cleared, or the queue is deleted): nobody finds its messages any more, and the sweep frees them.
 * `messages` - `available_at` is 0 for a free message, else the end of its claim or of its delay. One that has
   passed has lapsed: readers take the message as free, and the next sweep or claim makes it so.
+* `bodies` - long bodies of messages. A claim writes the rows of its messages anew, and has no use for their bodies.
 * `keys` - what keyed appends remember.
 * `usages` - the counters of the heads summed up by project.
 
@@ -54,13 +55,22 @@ _STATEMENTS = (
         client BLOB NOT NULL,
         checksum TEXT,
         state BLOB NOT NULL,
-        body BLOB NOT NULL,
+        size INTEGER NOT NULL, -- of the body, in bytes
+        body BLOB, -- NULL: it is long and stands in `bodies`
         PRIMARY KEY (life, position)
     ) WITHOUT ROWID
     """,
     'CREATE INDEX IF NOT EXISTS messages_free ON messages (life, available_at, position, expires_at, claim_count)',
     'CREATE INDEX IF NOT EXISTS messages_expiry ON messages (life, expires_at)',
     'CREATE INDEX IF NOT EXISTS messages_claim ON messages (claim_id) WHERE claim_id IS NOT NULL',
+    """
+    CREATE TABLE IF NOT EXISTS bodies (
+        life INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        body BLOB NOT NULL,
+        PRIMARY KEY (life, position)
+    ) WITHOUT ROWID
+    """,
     """
     CREATE TABLE IF NOT EXISTS keys (
         queue_id TEXT NOT NULL,
