@@ -42,7 +42,7 @@ def in_versions(*versions):
         suite.version = versions[-1]
         for version in versions[:-1]:
             name = f'{suite.__name__}V{version.replace(".", "_")}'
-            copy = type(name, (suite,), {'version': version, '__module__': suite.__module__, '__qualname__': name})
+            copy = type(name, (suite,), {'__module__': suite.__module__, 'version': version, '_service': None})
             setattr(sys.modules[suite.__module__], name, copy)
         return suite
 
@@ -54,10 +54,18 @@ class ApiTestCase(tables.Tables, testtools.TestCase):
     #: Fields of `model.limits.Limits` and of `api.app.Settings` that are not as they are by default.
     limits: dict = {}
     settings: dict = {}
+    #: Whether all tests of the class ask one service: for long tables of requests that have no effect.
+    shared = False
+    _service = None
 
     def setUp(self):
         super().setUp()
-        self.use(services.Service(self.make_driver(), limits.Limits(**self.limits), **self.settings))
+        if self.shared and self._service is None:
+            type(self)._service = self.make_service()
+        self.use(self._service or self.make_service())
+
+    def make_service(self):
+        return services.Service(self.make_driver(), limits.Limits(**self.limits), **self.settings)
 
     def make_driver(self):
         return drivers.build_memory()
@@ -67,7 +75,8 @@ class ApiTestCase(tables.Tables, testtools.TestCase):
         self.service = service
         self.clock = service.clock
         self.app = webtest.TestApp(service.app)
-        self.addCleanup(service.driver.close)
+        if not self.shared:
+            self.addCleanup(service.driver.close)
 
     # -- HTTP ------------------------------------------------------------------------------------
 

@@ -139,7 +139,7 @@ _JSON = st.recursive(
 class BodyTestCase(base.ApiTestCase):
     def setUp(self):
         super().setUp()
-        self.make_queue()
+        self.put('/queues/demo')
 
     def assert_nothing_stored(self):
         self.assertEqual({'claimed': 0, 'free': 0, 'total': 0}, self.stats())
@@ -208,6 +208,8 @@ class TestAnyValue(BodyTestCase):
 
 @base.in_versions('1', '1.1', '2')
 class TestRefusal(BodyTestCase):
+    shared = True
+
     @base.tables.each(*MALFORMED)
     def test_a_body_cannot_be(self, body):
         answer = self.post('/queues/demo/messages', self.raw(body), status=400)

@@ -19,13 +19,13 @@ class FaultTestCase(walk.WalkTestCase):
         super().setUp()
         self.driver = self.service.driver
 
-    def start_anew(self):
+    def start_anew(self, version):
         """A filled service on a driver of its own; the fields of requests to it. It remembers nothing of them."""
         self.driver = faulty.Driver()
-        self.use(services.Service(self.driver, **self.settings))
-        self.version = '2'
+        self.version = version
+        self.use(services.Service(self.driver, **self.settings, versions=(version,)))
         fields = self.fill()
-        self.use(services.Service(self.driver, **self.settings))
+        self.use(services.Service(self.driver, **self.settings, versions=(version,)))
         self.driver.calls.clear()
         return fields
 
@@ -48,11 +48,11 @@ class TestEveryRoute(FaultTestCase):
 
     @base.tables.each(*walk.steps())
     def test_it_answers_503_at_whatever_step_of_its_work_the_storage_fails(self, step):
-        self.assertLess(self.take(step, self.start_anew()).status_int, 300)
+        self.assertLess(self.take(step, self.start_anew(step.version)).status_int, 300)
         calls = len(self.driver.calls)
         for late in (False, True):
             for number in range(1, calls + 1):
-                fields = self.start_anew()
+                fields = self.start_anew(step.version)
                 self.driver.fail(on_call=number, late=late)
                 status = self.take(step, fields).status_int
                 self.assertEqual(200 if step.route == '/health' else 503, status)

@@ -38,9 +38,11 @@ _MALFORMED_SECONDS = (
 
 
 class HostileTestCase(base.ApiTestCase):
+    shared = True
+
     def setUp(self):
         super().setUp()
-        self.make_queue()
+        self.put('/queues/demo')
         self.before = self.everything()
 
     def everything(self):
@@ -241,6 +243,8 @@ class TestQueries(HostileTestCase):
 
 @base.in_versions('1', '1.1', '2')
 class TestHeaders(HostileTestCase):
+    shared = False
+
     @base.tables.each(
         ('a method in a header', {'X-HTTP-Method-Override': 'DELETE'}),
         ('a host', {'Host': 'evil.example/..'}),
