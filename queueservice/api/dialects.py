@@ -81,13 +81,16 @@ class V2:
         """
         now = listed.now
         values = []
+        held, suffix = None, b''
         for message in listed.messages:
             position, created_at = message.position, message.created_at
-            held = message.claim_id
+            if message.claim_id != held:
+                held = message.claim_id
+                suffix = b'' if held is None else b'?claim_id=' + held.encode()
             values += (
                 position,
                 position,
-                b'' if held is None else b'?claim_id=' + held.encode(),
+                suffix,
                 message.expires_at - created_at + 0.5,  # Message.ttl and age(): %d cuts off the fraction
                 now - created_at if now > created_at else 0,
                 message.body,

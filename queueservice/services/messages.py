@@ -113,18 +113,11 @@ class Messages:
             after = 0 if marker is None else messages.decode_position(queue.id, marker)
             if after is None:
                 return Listed(queue.id, [], now)
-            selection = store.Selection(
-                after=after,
-                limit=limit,
-                not_from=not_from,
-                include_claimed=include_claimed,
-                include_delayed=include_delayed,
-            )
+            selection = store.Selection(None, None, after, limit, not_from, include_claimed, include_delayed)
             page = self._store.select(queue, selection, now)
-            more = page.messages or page.reached > after
-            return Listed(
-                queue.id, page.messages, now, messages.encode_position(queue.id, page.reached) if more else None
-            )
+            if not page.messages and page.reached == after:
+                return Listed(queue.id, [], now)
+            return Listed(queue.id, page.messages, now, messages.encode_position(queue.id, page.reached))
 
         return self._queues.use(key, select, missing=lambda: Listed('', [], now))
 
