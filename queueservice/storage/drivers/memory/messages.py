@@ -78,13 +78,14 @@ class Slot(msgspec.Struct, gc=False):
 
 
 class Chunk:
-    __slots__ = ('back', 'expires_at', 'live', 'number', 'returns_at', 'slots')
+    __slots__ = ('back', 'expires_at', 'live', 'number', 'returns_at', 'slots', 'worn')
 
     def __init__(self, number, skipped):
         self.number = number
         self.slots = [None] * skipped  # None: nothing is there (any more)
         self.live = 0
         self.back = []  # the positions below Log.fresh that are free, in order
+        self.worn = 0  # all that are back were claimed this often or oftener
         # Before these instants no message in here expires, or becomes free by itself.
         self.expires_at = math.inf
         self.returns_at = math.inf
@@ -167,24 +168,21 @@ class Log:
         return chunk.slots[index] if chunk is not None and index < len(chunk.slots) else None
 
     def _walk(self, position):
-        """Yield (position, slot) of every message from `position` on."""
+        """Yield, for one chunk after the other, iterators over (position, slot or None) from `position` on."""
         numbers = self.numbers
         for at in range(bisect.bisect_left(numbers, position >> BITS), len(numbers)):
-            chunk = self.chunks[numbers[at]]
-            start = chunk.number << BITS
-            skipped = max(0, position - start)
-            for item in enumerate(chunk.slots[skipped:], start + skipped):
-                if item[1] is not None:
-                    yield item
+            start = numbers[at] << BITS
+            skipped = position - start if position > start else 0
+            yield enumerate(self.chunks[numbers[at]].slots[skipped:], start + skipped)
 
     def _walk_back(self, position):
-        """Yield (position, slot) of every message from `position` on that is back."""
+        """The same of what is back."""
         returned = self.returned
         for at in range(bisect.bisect_left(returned, position >> BITS), len(returned)):
             chunk = self.chunks[returned[at]]
-            for place in chunk.back:
-                if place >= position:
-                    yield place, chunk.slots[place & MASK]
+            slots = chunk.slots
+            places = chunk.back[bisect.bisect_left(chunk.back, position) :]
+            yield zip(places, [slots[place & MASK] for place in places], strict=True)
 
     # What becomes of a slot
 
@@ -209,16 +207,27 @@ class Log:
 
     def _leave_claim(self, position, slot):
         held = self.claims[slot.claim_id]
-        _discard(held, position)
-        if not held:
+        if len(held) == 1:
             del self.claims[slot.claim_id]
+        else:
+            del held[bisect.bisect_left(held, position)]
         self.claimed -= 1
         self.usage.claimed -= 1
 
-    def _come_back(self, chunk, position):
-        if not chunk.back:
-            bisect.insort(self.returned, chunk.number)
-        bisect.insort(chunk.back, position)
+    def _come_back(self, positions):
+        number = None
+        for position in positions:
+            if position >> BITS != number:
+                number = position >> BITS
+                chunk = self.chunks[number]
+                chunk.worn = 0
+                if not chunk.back:
+                    bisect.insort(self.returned, number)
+            back = chunk.back
+            if not back or position > back[-1]:
+                back.append(position)
+            else:
+                bisect.insort(back, position)
 
     # Time
 
@@ -252,6 +261,7 @@ class Log:
 
     def _return(self, chunk, now):
         earliest = math.inf
+        back = []
         for position, slot in enumerate(chunk.slots, chunk.number << BITS):
             if slot is None or not slot.available_at:
                 continue
@@ -267,7 +277,9 @@ class Log:
                 slot.claim_ttl = 0
             slot.available_at = 0
             if position < self.fresh:
-                self._come_back(chunk, position)
+                back.append(position)
+        if back:
+            self._come_back(back)
         self._return_at(chunk, earliest)
         return len(chunk.slots)
 
@@ -356,31 +368,34 @@ class Log:
             walk = self._walk(after + 1)
         found = []
         passed = 0
-        for position, slot in walk:
-            if slot.client == not_from or (
-                slot.available_at and (hides_delayed if slot.claim_id is None else hides_claimed)
-            ):
-                passed += 1
-                if passed == ports.SCAN_BUDGET:
-                    return ports.Page(found, position)
-                continue
-            found.append(
-                messages.Message(
-                    position,
-                    slot.body,
-                    slot.client,
-                    slot.created_at,
-                    slot.expires_at,
-                    slot.available_at,
-                    slot.claim_id,
-                    slot.claim_ttl,
-                    slot.claim_count,
-                    slot.checksum,
-                    slot.state,
+        for stretch in walk:
+            for position, slot in stretch:
+                if slot is None:
+                    continue
+                if (slot.available_at and (hides_delayed if slot.claim_id is None else hides_claimed)) or (
+                    not_from is not None and slot.client == not_from
+                ):
+                    passed += 1
+                    if passed == ports.SCAN_BUDGET:
+                        return ports.Page(found, position)
+                    continue
+                found.append(
+                    messages.Message(
+                        position,
+                        slot.body,
+                        slot.client,
+                        slot.created_at,
+                        slot.expires_at,
+                        slot.available_at,
+                        slot.claim_id,
+                        slot.claim_ttl,
+                        slot.claim_count,
+                        slot.checksum,
+                        slot.state,
+                    )
                 )
-            )
-            if len(found) == limit:
-                break
+                if len(found) == limit:
+                    return ports.Page(found, position)
         return ports.Page(found, found[-1].position if found else after)
 
     def read(self, positions, claim_id, now):
@@ -415,51 +430,41 @@ class Log:
     def claim(self, claim, limit, now, keep_until, max_claims, take):
         """Lease or take the oldest free messages. Settled.
 
-        :returns: a Claimed; None if the way to the end led over so many delayed messages that the caller
-            had better let others have their turn before he calls again.
+        :returns: a Claimed; None if so many messages were passed over that others should have their turn.
+            Then nothing was leased, and the next call gets further.
         """
+        if limit <= 0:
+            # Room comes back when a claimed message does, or when it expires.
+            return ports.Claimed([], [], self.due if self.claimed else None)
         most = math.inf if max_claims is None else max_claims
+        # The next call looks again through the chunks of what this one chose, hence the second part.
+        budget = ports.SCAN_BUDGET + CHUNK * (limit + ports.DEAD_LIMIT)
         chosen = []
         dead = []
-        passed = self._choose_back(chosen, dead, limit, most) if self.returned and limit > 0 else 0
-        if len(chosen) < limit and passed < ports.SCAN_BUDGET:
-            fresh = self.next
-            for item in self._walk(self.fresh):
-                position, slot = item
-                if slot.available_at:
-                    passed += 1
-                elif slot.claim_count < most:
-                    chosen.append(item)
-                    if len(chosen) == limit:
-                        fresh = position + 1
-                        break
-                elif len(dead) < ports.DEAD_LIMIT:
-                    dead.append(item)
-                else:
-                    self._come_back(self.chunks[position >> BITS], position)
-                    passed += 1
-                if passed == ports.SCAN_BUDGET:
-                    for place, _ in itertools.chain(chosen, dead):
-                        self._come_back(self.chunks[place >> BITS], place)
-                    self.fresh = position + 1
-                    return None
-            self.fresh = fresh
+        if self.returned:
+            budget = self._choose_back(chosen, dead, limit, most, budget)
+        if len(chosen) < limit and budget > 0:
+            budget = self._choose_fresh(chosen, dead, limit, most, budget)
+        if budget <= 0:
+            self._come_back([position for position, _ in chosen + dead])
+            return None
         if not chosen and not dead:
             return ports.Claimed([], [], self._next_return())
-        for _, slot in chosen:
-            slot.claim_count += 1
-        leased = self._lease(chosen, claim, claim.ends_at, keep_until)
-        held = self._lease(dead, claim, now + ports.DEAD_LEASE, keep_until)
+        leased = self._lease(chosen, 1, claim, claim.ends_at, keep_until)
+        held = self._lease(dead, 0, claim, now + ports.DEAD_LEASE, keep_until) if dead else []
         if take:
             for position, slot in chosen:
                 self._remove(self.chunks[position >> BITS], position, slot)
         return ports.Claimed(leased, held)
 
-    def _choose_back(self, chosen, dead, limit, most):
-        """Move (position, slot) of what is back to `chosen` and `dead`; say how many were passed over."""
-        passed = at = 0
-        while at < len(self.returned) and len(chosen) < limit and passed < ports.SCAN_BUDGET:
+    def _choose_back(self, chosen, dead, limit, most, budget):
+        """Move (position, slot) of what is back to `chosen` and `dead`; the budget that is left."""
+        at = 0
+        while at < len(self.returned) and len(chosen) < limit and budget > 0:
             chunk = self.chunks[self.returned[at]]
+            if chunk.worn >= most and len(dead) == ports.DEAD_LIMIT:
+                at += 1
+                continue
             looked = 0
             left = []
             for position in chunk.back:
@@ -473,30 +478,62 @@ class Log:
                     dead.append((position, slot))
                 else:
                     left.append(position)
+            if looked == len(chunk.back):
+                chunk.worn = most
             chunk.back[:looked] = left
-            passed += len(left)
+            budget -= len(left)
             if chunk.back:
                 at += 1
             else:
                 del self.returned[at]
-        return passed
+        return budget
 
-    def _lease(self, items, claim, ends_at, keep_until):
+    def _choose_fresh(self, chosen, dead, limit, most, budget):
+        """Add what no claim came to yet, and move `fresh` behind it; the budget that is left."""
+        for stretch in self._walk(self.fresh):
+            for item in stretch:
+                position, slot = item
+                if slot is None:
+                    continue
+                if slot.available_at:
+                    budget -= 1
+                elif slot.claim_count < most:
+                    chosen.append(item)
+                    if len(chosen) == limit:
+                        self.fresh = position + 1
+                        return budget
+                elif len(dead) < ports.DEAD_LIMIT:
+                    dead.append(item)
+                else:
+                    self._come_back([position])
+                    budget -= 1
+                if not budget:
+                    self.fresh = position + 1
+                    return budget
+        self.fresh = self.next
+        return budget
+
+    def _lease(self, items, raised, claim, ends_at, keep_until):
+        """Lease the (position, slot) of `items`, and raise their counts by `raised`; the messages."""
         claim_id = claim.id
         ttl = claim.ttl
         number = None
+        held = []
         leased = []
         for position, slot in items:
-            slot.available_at = ends_at
-            slot.claim_id = claim_id
-            slot.claim_ttl = ttl
-            if slot.expires_at < keep_until:
-                slot.expires_at = keep_until
             if position >> BITS != number:
                 number = position >> BITS
                 chunk = self.chunks[number]
                 if ends_at < chunk.returns_at:
                     self._return_at(chunk, ends_at)
+            count = slot.claim_count + raised
+            slot.available_at = ends_at
+            slot.claim_id = claim_id
+            slot.claim_ttl = ttl
+            slot.claim_count = count
+            if slot.expires_at < keep_until:
+                slot.expires_at = keep_until
+            held.append(position)
             leased.append(
                 messages.Message(
                     position,
@@ -507,18 +544,15 @@ class Log:
                     ends_at,
                     claim_id,
                     ttl,
-                    slot.claim_count,
+                    count,
                     slot.checksum,
                     slot.state,
                 )
             )
-        if leased:
-            self.claimed += len(leased)
-            self.usage.claimed += len(leased)
-            held = [position for position, _ in items]
-            if claim_id in self.claims:
-                held = sorted(self.claims[claim_id] + held)
-            self.claims[claim_id] = held
+        if held:
+            self.claimed += len(held)
+            self.usage.claimed += len(held)
+            self.claims[claim_id] = sorted(self.claims[claim_id] + held) if claim_id in self.claims else held
         return leased
 
     def renew(self, claim_id, changes, now):
@@ -538,7 +572,7 @@ class Log:
                 ttl = 0
                 available_at = change.available_at if change.available_at > now else 0
                 holder = None
-            let_go = []
+            reached = []
             number = None
             for position in held if change.positions is None else change.positions:
                 if position >> BITS != number:
@@ -556,18 +590,17 @@ class Log:
                     slot.expires_at = keep_until
                 if change.state is not None:
                     slot.state = change.state
-                if not goes_on:
-                    let_go.append(position)
-                if not available_at:
-                    self._come_back(chunk, position)
-                elif available_at < chunk.returns_at:
+                if 0 < available_at < chunk.returns_at:
                     self._return_at(chunk, available_at)
-                changed.append(position)
-            if let_go:
-                self._let_go(claim_id, held, let_go)
+                reached.append(position)
+            if not goes_on and reached:
+                self._let_go(claim_id, held, reached)
                 if available_at:
-                    self.delayed += len(let_go)
-                    self.usage.delayed += len(let_go)
+                    self.delayed += len(reached)
+                    self.usage.delayed += len(reached)
+                else:
+                    self._come_back(reached)
+            changed += reached
         return changed if len(changes) == 1 else sorted(set(changed))
 
     def _let_go(self, claim_id, held, positions):
@@ -583,36 +616,53 @@ class Log:
         going = []
         refused = []
         for position in positions if len(positions) == 1 else dict.fromkeys(positions):
-            slot = self._slot(position)
+            chunk = self.chunks.get(position >> BITS)
+            index = position & MASK
+            slot = chunk.slots[index] if chunk is not None and index < len(chunk.slots) else None
             if slot is None or slot.expires_at <= now:
                 continue
             if slot.claim_id in claim_ids if slot.claim_id is not None and slot.available_at > now else unclaimed:
-                going.append((position, slot))
+                going.append(position)
+                if not all_or_none:
+                    self._remove(chunk, position, slot)
             else:
                 refused.append(position)
-        if refused and all_or_none:
-            return ports.Deleted([], refused)
-        for position, slot in going:
-            self._remove(self.chunks[position >> BITS], position, slot)
-        return ports.Deleted([position for position, _ in going], refused)
+        if all_or_none:
+            if refused:
+                return ports.Deleted([], refused)
+            for position in going:
+                chunk = self.chunks[position >> BITS]
+                self._remove(chunk, position, chunk.slots[position & MASK])
+        return ports.Deleted(going, refused)
 
     def stats(self):
         """Settled."""
-        oldest = newest = None
-        if self.messages:
-            self.first, slot = next(self._walk(self.first))
-            oldest = self.first, slot.created_at
-            newest = self._newest()
-        free = self.messages - self.claimed - self.delayed
-        return ports.Stats(free, self.claimed, self.delayed, self.bytes, oldest, newest)
+        if not self.messages:
+            return ports.Stats(0, 0, 0, 0, None, None)
+        oldest = self._slot(self.first)
+        if oldest is None:
+            walk = itertools.chain.from_iterable(self._walk(self.first))
+            self.first, oldest = next(item for item in walk if item[1] is not None)
+        last, newest = self.next - 1, self.tail.slots[-1]
+        if newest is None:
+            last, newest = self._newest()
+        return ports.Stats(
+            self.messages - self.claimed - self.delayed,
+            self.claimed,
+            self.delayed,
+            self.bytes,
+            (self.first, oldest.created_at),
+            (last, newest.created_at),
+        )
 
     def _newest(self):
-        for number in reversed(self.numbers):
-            slots = self.chunks[number].slots
-            for index in range(len(slots) - 1, -1, -1):
-                if slots[index] is not None:
-                    return number << BITS | index, slots[index].created_at
-        return None
+        """(position, slot) of the last message."""
+        number = self.numbers[-1] if self.tail.live else self.numbers[-2]
+        slots = self.chunks[number].slots
+        index = len(slots) - 1
+        while slots[index] is None:
+            index -= 1
+        return number << BITS | index, slots[index]
 
 
 class Key(msgspec.Struct, gc=False):
@@ -695,18 +745,17 @@ class MessageStore:
             life = self._current(queue)
             if len(self._clients) > CLIENTS:
                 self._clients.clear()
-            plain = derive is None
+            if derive is not None:
+                return self._append_in_one_step(life, drafts, now, derive)
             for draft in drafts:
                 if draft.key is not None:
-                    plain = False
-            if not plain:
-                return self._append_in_one_step(life, drafts, now, derive)
+                    return self._append_in_one_step(life, drafts, now, derive)
             log = life.log
             start = log.next
             log.append(drafts, now, self._clients)
             if log.due < life.listed:
                 self._list(life)
-            return [ports.Appended(position) for position in range(start, log.next)]
+            return list(map(ports.Appended, range(start, log.next)))
 
     def select(self, queue, selection, now):
         if selection.positions is not None or selection.claim_id is not None:
@@ -720,18 +769,7 @@ class MessageStore:
                     return log.page(selection)
             time.sleep(0)  # lets other threads have the lock
 
-    def claim(
-        self,
-        queue,
-        claim,
-        limit,
-        now,
-        *,
-        keep_until,
-        max_claims=None,
-        in_flight=None,
-        take=False,
-    ):
+    def claim(self, queue, claim, limit, now, *, keep_until, max_claims=None, in_flight=None, take=False):
         while True:
             with self.lock:
                 life = self._current(queue)
