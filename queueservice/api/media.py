@@ -26,13 +26,14 @@ def read(req, most: int, what: str = 'Request body', name: str = 'max_messages_p
     No body is b''. A body of unknown length (chunked) is read where the server marks its end.
 
     :raises BodyTooLarge: more than `most` bytes; no more than that is held in memory.
+    :raises BodyInvalid: it does not arrive whole.
     """
     length = req.env.get('CONTENT_LENGTH')
     if length:
         declared = req.content_length
         if declared > most:
             raise errors.BodyTooLarge(what=what, size=declared, most=most, name=name)
-        raw = req.env['wsgi.input'].read(declared)
+        raw = _read(req, declared)
         if len(raw) < declared:
             raise errors.BodyInvalid(
                 description=f'The request body ended after {len(raw)} of the {declared} bytes that Content-Length says.'
@@ -40,10 +41,19 @@ def read(req, most: int, what: str = 'Request body', name: str = 'max_messages_p
         return raw
     if not req.env.get('wsgi.input_terminated'):
         return b''
-    raw = req.env['wsgi.input'].read(most + 1)
+    raw = _read(req, most + 1)
     if len(raw) > most:
         raise errors.BodyTooLarge(what=what, size=f'more than {most}', most=most, name=name)
     return raw
+
+
+def _read(req, size):
+    try:
+        return req.env['wsgi.input'].read(size)
+    except Exception as error:  # every server has errors of its own for a body that is malformed or cut off
+        raise errors.BodyInvalid(
+            description='The request body cannot be read to its end: it is cut off, or its chunks are malformed.'
+        ) from error
 
 
 def decode(raw: bytes, decoder: msgspec.json.Decoder):
@@ -74,9 +84,7 @@ def is_plain(raw: bytes) -> bool:
     `check_value`."""
     alike = raw.translate(_ALIKE, b'+')
     # Searching from the end is quicker: it looks for the rare "e" only where a digit is.
-    return (
-        alike.count(b'[') <= limits.MAX_DEPTH and alike.rfind(_LONG_EXPONENT) < 0 and alike.rfind(_LONG_NUMBER) < 0
-    )
+    return alike.count(b'[') <= limits.MAX_DEPTH and alike.rfind(_LONG_EXPONENT) < 0 and alike.rfind(_LONG_NUMBER) < 0
 
 
 def check_value(raw: bytes, what: str) -> bytes:

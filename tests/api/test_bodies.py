@@ -307,6 +307,15 @@ class TestSizes(BodyTestCase):
         self.send(b'', 400, **{'CONTENT_LENGTH': '', 'wsgi.input_terminated': True, 'wsgi.input': body})
         self.assertLessEqual(body.tell(), 1001)
 
+    def test_a_body_that_the_server_cannot_read_is_a_mistake_of_the_client(self):
+        class Malformed:
+            def read(self, *_):
+                raise ValueError('Invalid chunk size: zz')
+
+        for environ in ({'wsgi.input_terminated': True, 'CONTENT_LENGTH': ''}, {'CONTENT_LENGTH': '10'}):
+            answer = self.send(b'', 400, **environ, **{'wsgi.input': Malformed()})
+            self.assert_refused(answer, 'cannot be read to its end')
+
     def test_a_body_without_length_and_end_is_none(self):
         answer = self.send(self.sized(500), 400, CONTENT_LENGTH='')
         self.assert_refused(answer, 'can not be empty')

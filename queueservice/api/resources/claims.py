@@ -5,15 +5,15 @@ import falcon
 from queueservice.api import links, media, params
 from queueservice.api.resources import base
 
-#: Bytes that a claim's document may have; it holds two numbers.
-_MOST = 64 * 1024
+#: Bytes that a claim's document may have (it holds two numbers), and what it is called where it is larger.
+_SIZE = 64 * 1024, 'A claim', 'not to be configured'
 
 
 class ClaimCollection(base.Resource):
     policies = {'POST': 'claims:create'}
 
     def on_post(self, req, resp, queue_name):
-        ttl, grace = self.dialect.read_claim(media.read(req, _MOST))
+        ttl, grace = self.dialect.read_claim(media.read(req, *_SIZE))
         limit = params.integer(req, 'limit')
         held = self.services.claims.create(req.context.queue, ttl, grace, limit)
         if held is None:
@@ -33,7 +33,7 @@ class ClaimItem(base.Resource):
         resp.data = media.encode(self.dialect.claim(links.queue(req, queue_name), held))
 
     def on_patch(self, req, resp, queue_name, claim_id):
-        ttl, grace = self.dialect.read_renewal(media.read(req, _MOST))
+        ttl, grace = self.dialect.read_renewal(media.read(req, *_SIZE))
         self.services.claims.update(req.context.queue, claim_id, ttl, grace, self.dialect.renewal_grace)
         resp.status = falcon.HTTP_204
 
