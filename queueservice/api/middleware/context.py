@@ -7,6 +7,7 @@ this API know: form bodies, Accept, Client-ID, project, names.
 
 import functools
 import itertools
+import os
 import re
 import secrets
 import uuid
@@ -35,6 +36,18 @@ _REMEMBERED = 16384
 _REMEMBERED_LENGTH = 512
 
 
+def _begin_request_ids():
+    # Unique among processes by the random part, within one by the count.
+    global _request_ids
+    _request_ids = map(
+        f'req-{secrets.token_hex(4)}-{secrets.token_hex(2)}-4000-8000-{{:012x}}'.format, itertools.count(1)
+    )
+
+
+_begin_request_ids()
+os.register_at_fork(after_in_child=_begin_request_ids)
+
+
 class Caller(msgspec.Struct):
     """What the headers of a request say of who sends it."""
 
@@ -54,14 +67,10 @@ class ContextMiddleware:
         self._read_client_id = read_client_id
         # The same headers mean the same caller: most requests are spared the checks.
         self._callers: dict[tuple, Caller] = {}
-        # Unique among processes by its random part, within one by its count.
-        self._request_ids = map(
-            f'req-{secrets.token_hex(4)}-{secrets.token_hex(2)}-4000-8000-{{:012x}}'.format, itertools.count(1)
-        )
 
     def process_request(self, req, resp):
         context = req.context
-        context.request_id = request_id = next(self._request_ids)
+        context.request_id = request_id = next(_request_ids)
         resp.set_header('X-Openstack-Request-Id', request_id)
         if req.path.startswith(_SHORT):
             context.url_project = None
