@@ -199,7 +199,7 @@ class Queues:
 
     def _remember(self, queue):
         if len(self._known) >= _REMEMBERED:
-            self._known.pop(next(iter(self._known)), None)
+            self._known.clear()
         self._known[queue.key] = queue
         return queue
 
