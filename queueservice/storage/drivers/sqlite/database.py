@@ -43,8 +43,8 @@ class Database:
     """One SQLite file. Opens nothing before it is used; each process has connections of its own."""
 
     def __init__(self, path: pathlib.Path, synchronous: str):
-        self.location = f'sqlite:///{path}'
-        self._path = path
+        self._path = pathlib.Path(path).absolute()
+        self.location = f'sqlite:///{self._path}'
         self._synchronous = synchronous
         self._sessions: dict[int, _Session] = {}  # by process id
         _DATABASES.add(self)
@@ -59,7 +59,10 @@ class Database:
         :raises Unavailable: SQLite or the file system failed.
         """
         readers = self._session().readers
-        connection = readers.pop() if readers else self._connect(_READER_CACHE, 'query_only = ON')
+        try:
+            connection = readers.pop()
+        except IndexError:
+            connection = self._connect(_READER_CACHE, 'query_only = ON')
         try:
             return operation(connection, *arguments)
         finally:
@@ -116,7 +119,7 @@ class Database:
     def _connect(self, cache: int = _WRITER_CACHE, *pragmas: str) -> sqlite3.Connection:
         # With mode=rw a file that is missing is an error, and not an empty one.
         connection = sqlite3.connect(
-            f'file:{urllib.parse.quote(str(self._path))}?mode=rw',
+            f'file:{urllib.parse.quote(os.fsencode(self._path))}?mode=rw',
             uri=True,
             timeout=writer.TIMEOUT,
             isolation_level=None,

@@ -32,7 +32,7 @@ LONG_BODY = 1536
 #: More than there can be of anything.
 MANY = 2**62
 
-HEAD = 'life, position, claimed, due_at'
+HEAD = 'life, position, messages, claimed, delayed, bytes, due_at'
 BODY = 'coalesce(body, (SELECT body FROM bodies WHERE life = messages.life AND position = messages.position))'
 COLUMNS = ', '.join(BODY if field == 'body' else field for field in messages.Message.__struct_fields__)
 STORED = 'life, position, available_at, expires_at, created_at, claim_count, client, checksum, state, size, body'
@@ -52,7 +52,10 @@ TALLY = """count(*), count(claim_id), count(*) FILTER (WHERE available_at > 0 AN
 class Head(typing.NamedTuple):
     life: int
     position: int
+    messages: int
     claimed: int
+    delayed: int
+    bytes: int
     due_at: float | None
 
     def is_due(self, now: float) -> bool:
@@ -265,10 +268,10 @@ def _list(connection, queue, selection, now):
 def _walk(connection, life, source, selection, now):
     """List messages of `source`; return them, and where the walk ended if it was too long."""
     conditions, values = _only_from_others(selection)
-    if source is ALL and not selection.include_claimed:
+    if source == ALL and not selection.include_claimed:
         conditions += ' AND (claim_id IS NULL OR available_at <= ?)'
         values += (now,)
-    if source is ALL and not selection.include_delayed:
+    if source == ALL and not selection.include_delayed:
         conditions += ' AND (claim_id IS NOT NULL OR available_at <= ?)'
         values += (now,)
     length = ports.SCAN_BUDGET + selection.limit
@@ -335,7 +338,10 @@ def _claim(connection, queue, claim, limit, now, keep_until, max_claims, in_flig
             last = leased[-1].position if len(leased) == room else MANY
             dead = _choose(connection, head, now, last, max_claims, MANY, ports.DEAD_LIMIT)
     if not leased and not dead:
-        return ports.Claimed([], [], next_at=_find_next(connection, head, now, room))
+        instants = [_find_next(connection, head, now)]
+        if room <= 0:
+            instants.append(_find_next_expiry(connection, head, now))
+        return ports.Claimed([], [], next_at=min(filter(None, instants), default=None))
     if take:
         _remove(connection, head, leased)
         _hold(leased, claim, claim.ends_at, 1, keep_until)
@@ -402,14 +408,20 @@ def _count_claimed(connection, head, now):
     return head.claimed - expired.claimed - lapsed.claimed
 
 
-def _find_next(connection, head, now, room):
-    """When the next claim or delay ends or, if it is room that is missing, a message expires."""
-    instants = [
+def _find_next(connection, head, now):
+    """When the next claim or delay ends."""
+    return connection.execute(
         'SELECT min(available_at) FROM messages INDEXED BY messages_free WHERE life = ? AND available_at > ?',
+        (head.life, now),
+    ).fetchone()[0]
+
+
+def _find_next_expiry(connection, head, now):
+    """When the next message expires."""
+    return connection.execute(
         'SELECT min(expires_at) FROM messages INDEXED BY messages_expiry WHERE life = ? AND expires_at > ?',
-    ]
-    found = [connection.execute(instant, (head.life, now)).fetchone()[0] for instant in instants[: 1 + (room <= 0)]]
-    return min((instant for instant in found if instant is not None), default=None)
+        (head.life, now),
+    ).fetchone()[0]
 
 
 # Renew, delete, clear
@@ -516,15 +528,12 @@ def _clear(connection, queue):
 def _stats(connection, queue, now):
     connection.execute('BEGIN')
     head = _find_head(connection, queue)
-    total, claimed, delayed, size = connection.execute(
-        'SELECT messages, claimed, delayed, bytes FROM heads WHERE life = ?', (head.life,)
-    ).fetchone()
+    expired = lapsed = Tally()
     if head.is_due(now):
         expired, lapsed = _tally_expired(connection, head, now, MANY), _tally_lapsed(connection, head, now, MANY)
-        total -= expired.messages
-        claimed -= expired.claimed + lapsed.claimed
-        delayed -= expired.delayed + lapsed.delayed
-        size -= expired.bytes
+    claimed = head.claimed - expired.claimed - lapsed.claimed
+    delayed = head.delayed - expired.delayed - lapsed.delayed
+    free = head.messages - expired.messages - claimed - delayed
     oldest, newest = (
         connection.execute(
             'SELECT position, created_at FROM messages WHERE life = ? AND expires_at > ? '
@@ -533,7 +542,7 @@ def _stats(connection, queue, now):
         ).fetchone()
         for direction in ('ASC', 'DESC')
     )
-    return ports.Stats(total - claimed - delayed, claimed, delayed, size, oldest, newest)
+    return ports.Stats(free, claimed, delayed, head.bytes - expired.bytes, oldest, newest)
 
 
 def _usage(connection, namespace, project):

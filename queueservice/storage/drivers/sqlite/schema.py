@@ -16,7 +16,7 @@ Triggers keep `heads` in step with `queues`, and `usages` with `heads`, so that 
 
 import sqlite3
 
-from queueservice.storage import errors, records, tables
+from queueservice.storage import records, tables
 
 #: Marks a file as ours in its header: "queu".
 APPLICATION_ID = 0x71756575
@@ -127,26 +127,29 @@ _STATEMENTS = (
 )
 
 
+class Unusable(sqlite3.Error):
+    """The file is not one that this release can use."""
+
+
 def prepare(connection: sqlite3.Connection) -> None:
     """Bring the file that `connection` has open to the present schema, whether new, older or present.
 
-    :raises Unavailable: it is somebody else's file, or of a later release.
+    :raises Unusable: it is somebody else's, or of a later release.
     """
-    application_id = _pragma(connection, 'application_id')
+    if _pragma(connection, 'schema_version') == 0:  # it is empty
+        connection.execute('PRAGMA page_size = 8192')
+    elif _pragma(connection, 'application_id') != APPLICATION_ID:
+        raise Unusable('the file holds something else than queues. Name another one in [storage] uri.')
     version = _pragma(connection, 'user_version')
-    empty = _pragma(connection, 'schema_version') == 0
-    if not empty and application_id != APPLICATION_ID:
-        raise errors.Unavailable('The file holds something else than queues. Configure another [storage] uri.')
     if version > VERSION:
-        raise errors.Unavailable(
-            f'The file was written by a later release (schema {version}, this one knows {VERSION}). '
+        raise Unusable(
+            f'the file is of a later release (schema {version}; this one knows {VERSION}). '
             'Run that release, or restore an older copy of the file.'
         )
-    if empty:
-        connection.execute('PRAGMA page_size = 8192')
-    connection.execute('PRAGMA journal_mode = WAL')
+    if _pragma(connection, 'journal_mode = WAL') != 'wal':
+        raise Unusable('the file system does not allow a write-ahead log. Move the file to a local disk.')
     connection.execute('BEGIN IMMEDIATE')
-    touch(connection)
+    connection.execute(f'PRAGMA application_id = {APPLICATION_ID}')
     connection.execute(f'PRAGMA user_version = {VERSION}')
     for table in tables.ALL:
         _prepare_table(connection, table)
@@ -158,11 +161,11 @@ def prepare(connection: sqlite3.Connection) -> None:
 def check(connection: sqlite3.Connection) -> None:
     """Read the whole file.
 
-    :raises Unavailable: it is damaged.
+    :raises Unusable: it is damaged.
     """
-    [(found,)] = connection.execute('PRAGMA integrity_check(1)').fetchall()
+    found = _pragma(connection, 'integrity_check(1)')
     if found != 'ok':
-        raise errors.Unavailable(f'The file is damaged ({found}). Restore it from a copy.')
+        raise Unusable(f'the file is damaged ({found}). Restore it from a copy.')
 
 
 def touch(connection: sqlite3.Connection) -> None:
@@ -190,5 +193,5 @@ def _list(fields) -> str:
     return ', '.join(f'"{field}"' for field in fields)
 
 
-def _pragma(connection, name) -> int:
+def _pragma(connection, name):
     return connection.execute(f'PRAGMA {name}').fetchone()[0]

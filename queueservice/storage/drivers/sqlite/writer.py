@@ -76,6 +76,7 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._gate: Gate | None = None
         self._connection: sqlite3.Connection | None = None
+        self._file: os.stat_result | None = None  # what is open
         self._untidy = False
         self._company = 1  # how many operations the last group had
 
@@ -100,11 +101,13 @@ class Writer:
         return call.result
 
     def close(self) -> None:
-        """Finish what waits, then end the thread and close its connection."""
+        """Finish what waits, then end the thread and close its connection. The next `run` begins anew."""
         with self._starting:
             if self._thread is not None and self._thread.is_alive():
                 self._calls.put(None)
-                self._thread.join()
+                self._thread.join(TIMEOUT)
+                if self._thread.is_alive():
+                    LOG.warning('The writer of %s does not end: the file is held by another process.', self._path)
 
     def _start(self):
         with self._starting:
@@ -137,9 +140,7 @@ class Writer:
         """Carry out `group`, and with `gather` whatever waits beside it, and answer."""
         committed = True
         try:
-            if self._connection is None:
-                self._gate = Gate(f'{self._path}.lock')
-                self._connection = self._connect()
+            self._open()
             if gather:
                 # Whoever was answered a moment ago may be about to come again: one flush for all of them.
                 self._gather(group, self._company, COMPANY_PATIENCE)
@@ -159,6 +160,16 @@ class Writer:
         else:
             for call in group:
                 self._serve([call], gather=False)
+
+    def _open(self):
+        """Have the file open that is at the path now: what is written to a deleted one is lost."""
+        file = os.stat(self._path)
+        if self._connection is not None and not os.path.samestat(file, self._file):
+            self._disconnect()
+        if self._connection is None:
+            self._gate = Gate(f'{self._path}.lock')
+            self._connection = self._connect()
+            self._file = file
 
     def _gather(self, group: list[_Call], count: int, patience: float):
         """Add waiting calls to `group` until there are `count`, or none comes for so long (s)."""
