@@ -76,6 +76,21 @@ class Slot(msgspec.Struct, gc=False):
     checksum: str | None
     state: bytes
 
+    def message(self, position):
+        return messages.Message(
+            position,
+            self.body,
+            self.client,
+            self.created_at,
+            self.expires_at,
+            self.available_at,
+            self.claim_id,
+            self.claim_ttl,
+            self.claim_count,
+            self.checksum,
+            self.state,
+        )
+
 
 class Chunk:
     __slots__ = ('back', 'expires_at', 'live', 'number', 'returns_at', 'slots', 'worn')
@@ -379,21 +394,7 @@ class Log:
                     if passed == ports.SCAN_BUDGET:
                         return ports.Page(found, position)
                     continue
-                found.append(
-                    messages.Message(
-                        position,
-                        slot.body,
-                        slot.client,
-                        slot.created_at,
-                        slot.expires_at,
-                        slot.available_at,
-                        slot.claim_id,
-                        slot.claim_ttl,
-                        slot.claim_count,
-                        slot.checksum,
-                        slot.state,
-                    )
-                )
+                found.append(slot.message(position))
                 if len(found) == limit:
                     return ports.Page(found, position)
         return ports.Page(found, found[-1].position if found else after)
@@ -410,21 +411,10 @@ class Log:
             waits = slot.available_at > now
             if claim_id is not None and not (waits and slot.claim_id == claim_id):
                 continue
-            found.append(
-                messages.Message(
-                    position,
-                    slot.body,
-                    slot.client,
-                    slot.created_at,
-                    slot.expires_at,
-                    slot.available_at if waits else 0,
-                    slot.claim_id if waits else None,
-                    slot.claim_ttl if waits else 0,
-                    slot.claim_count,
-                    slot.checksum,
-                    slot.state,
-                )
-            )
+            message = slot.message(position)
+            if not waits:
+                message.available_at, message.claim_id, message.claim_ttl = 0, None, 0
+            found.append(message)
         return found
 
     def claim(self, claim, limit, now, keep_until, max_claims, take):
@@ -526,29 +516,14 @@ class Log:
                 chunk = self.chunks[number]
                 if ends_at < chunk.returns_at:
                     self._return_at(chunk, ends_at)
-            count = slot.claim_count + raised
             slot.available_at = ends_at
             slot.claim_id = claim_id
             slot.claim_ttl = ttl
-            slot.claim_count = count
+            slot.claim_count += raised
             if slot.expires_at < keep_until:
                 slot.expires_at = keep_until
             held.append(position)
-            leased.append(
-                messages.Message(
-                    position,
-                    slot.body,
-                    slot.client,
-                    slot.created_at,
-                    slot.expires_at,
-                    ends_at,
-                    claim_id,
-                    ttl,
-                    count,
-                    slot.checksum,
-                    slot.state,
-                )
-            )
+            leased.append(slot.message(position))
         if held:
             self.claimed += len(held)
             self.usage.claimed += len(held)
@@ -574,7 +549,7 @@ class Log:
                 holder = None
             reached = []
             number = None
-            for position in held if change.positions is None else change.positions:
+            for position in held if change.positions is None else sorted(set(change.positions)):
                 if position >> BITS != number:
                     number = position >> BITS
                     chunk = self.chunks.get(number)
@@ -621,7 +596,8 @@ class Log:
             slot = chunk.slots[index] if chunk is not None and index < len(chunk.slots) else None
             if slot is None or slot.expires_at <= now:
                 continue
-            if slot.claim_id in claim_ids if slot.claim_id is not None and slot.available_at > now else unclaimed:
+            claimed = slot.claim_id is not None and slot.available_at > now
+            if slot.claim_id in claim_ids if claimed else unclaimed:
                 going.append(position)
                 if not all_or_none:
                     self._remove(chunk, position, slot)
@@ -676,7 +652,7 @@ class Key(msgspec.Struct, gc=False):
 class Life:
     """One life of a queue."""
 
-    __slots__ = ('forgetting', 'keys', 'listed', 'log', 'revision', 'usage')
+    __slots__ = ('forgetting', 'keys', 'log', 'revision', 'scheduled_at', 'usage')
 
     def __init__(self, revision, usage):
         self.revision = revision
@@ -684,7 +660,7 @@ class Life:
         self.log = Log(1, usage)
         self.keys = {}  # key -> Key
         self.forgetting = []  # heap of (Key.until, key)
-        self.listed = math.inf  # the instant of the entry in MessageStore._agenda that holds
+        self.scheduled_at = math.inf  # the instant of the entry in MessageStore._agenda that holds
 
     def due(self):
         return min(self.log.due, self.forgetting[0][0]) if self.forgetting else self.log.due
@@ -733,7 +709,7 @@ class MessageStore:
             life = self._lives.pop(queue_id)
             self._clear(life)
             self._trash += (life.keys, life.forgetting)
-            life.listed = math.nan
+            life.scheduled_at = math.nan
             life.usage.queues -= 1
             if not life.usage.queues:
                 del self._usages[namespace, project]
@@ -753,8 +729,8 @@ class MessageStore:
             log = life.log
             start = log.next
             log.append(drafts, now, self._clients)
-            if log.due < life.listed:
-                self._list(life)
+            if log.due < life.scheduled_at:
+                self._schedule(life)
             return list(map(ports.Appended, range(start, log.next)))
 
     def select(self, queue, selection, now):
@@ -777,8 +753,8 @@ class MessageStore:
                 if log.due > now or self._settled(log, now):
                     room = limit if in_flight is None else min(limit, in_flight - log.claimed)
                     claimed = log.claim(claim, room, now, keep_until, max_claims, take)
-                    if log.due < life.listed:
-                        self._list(life)
+                    if log.due < life.scheduled_at:
+                        self._schedule(life)
                     if claimed is not None:
                         return claimed
             time.sleep(0)  # lets other threads have the lock
@@ -787,8 +763,8 @@ class MessageStore:
         with self.lock:
             life = self._existing(queue)
             changed = life.log.renew(claim_id, changes, now)
-            if life.log.due < life.listed:
-                self._list(life)
+            if life.log.due < life.scheduled_at:
+                self._schedule(life)
             return changed
 
     def delete(self, queue, positions, now, *, claim_ids=(), unclaimed=True, all_or_none=False):
@@ -841,11 +817,11 @@ class MessageStore:
         log.settle(now, SLICE)
         return log.due > now
 
-    def _list(self, life):
+    def _schedule(self, life):
         """Let the sweep look at the queue when something is due there."""
-        life.listed = life.due()
-        if life.listed < math.inf:
-            heapq.heappush(self._agenda, (life.listed, next(self._ties), life))
+        life.scheduled_at = life.due()
+        if life.scheduled_at < math.inf:
+            heapq.heappush(self._agenda, (life.scheduled_at, next(self._ties), life))
 
     def _append_in_one_step(self, life, drafts, now, derive):
         plans = {}
@@ -875,8 +851,8 @@ class MessageStore:
                 planned.keys[key] = known
                 heapq.heappush(planned.forgetting, (known.until, key))
             planned.log.append(plan.drafts, now, self._clients)
-            if planned.due() < planned.listed:
-                self._list(planned)
+            if planned.due() < planned.scheduled_at:
+                self._schedule(planned)
         return answers
 
     def _plan(self, plans, life, drafts, now):
@@ -915,9 +891,9 @@ class MessageStore:
         agenda = self._agenda
         while done < budget and agenda and agenda[0][0] <= now:
             instant, _, life = heapq.heappop(agenda)
-            if instant == life.listed:
+            if instant == life.scheduled_at:
                 done += life.settle(now, budget - done)
-                self._list(life)
+                self._schedule(life)
         return done
 
     def _free(self, trash, budget):
