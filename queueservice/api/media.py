@@ -16,8 +16,8 @@ _ALIKE = bytes.maketrans(b'{E0123456789', b'[e9999999999')
 _LONG_EXPONENT = b'9e999'
 _LONG_NUMBER = b'9' * 209
 
-_MISSING = re.compile(r'Object missing required field `(?P<field>[^`]+)`(?: - at `(?P<path>[^`]+)`)?')
-_WRONG_TYPE = re.compile(r'Expected `(?P<expected>[^`]+)`, got `(?P<got>[^`]+)`(?: - at `(?P<path>[^`]+)`)?')
+_MISSING = re.compile(r'Object missing required field `(?P<field>[^`]+)`')
+_WRONG_TYPE = re.compile(r'Expected `(?P<expected>[^`]+)`, got `(?P<got>[^`]+)`')
 
 
 def read(req, most: int, what: str = 'Request body', name: str = 'max_messages_post_size') -> bytes:
@@ -56,9 +56,10 @@ def _read(req, size):
         ) from error
 
 
-def decode(raw: bytes, decoder: msgspec.json.Decoder):
+def decode(raw: bytes, decoder: msgspec.json.Decoder, choices: tuple[str, ...] = ()):
     """Decode a JSON document into what `decoder` is for.
 
+    :param choices: what a field may be that is one of a few words; for the error.
     :raises BodyInvalid: naming the place and what should be there.
     """
     if not raw:
@@ -72,7 +73,7 @@ def decode(raw: bytes, decoder: msgspec.json.Decoder):
             description=f'Request body could not be parsed. It is not UTF-8 (byte {error.start}).'
         ) from None
     except msgspec.ValidationError as error:
-        raise errors.BodyInvalid(description=_explain(str(error))) from None
+        raise errors.BodyInvalid(description=_explain(str(error), choices)) from None
     except msgspec.DecodeError as error:
         raise errors.BodyInvalid(description=f'Request body could not be parsed. {error}.') from None
     except RecursionError:
@@ -123,25 +124,25 @@ def _too_deep(what):
     return f'{what} is nested too deeply: at most {limits.MAX_DEPTH} levels are allowed.'
 
 
-def _explain(message):
-    missing = _MISSING.match(message)
+def _explain(message, choices):
+    problem, _, path = message.partition(' - at ')
+    path = path.strip('`')
+    place = f' (at {path})' if path else ''
+    field = path.rpartition('.')[2]
+    missing = _MISSING.fullmatch(problem)
+    if missing and missing['field'] == 'messages':
+        return 'No messages were found in the request body. Missing "messages" field.'
     if missing:
-        place = _place(missing['path'])
-        if missing['field'] == 'messages':
-            return 'No messages were found in the request body. Missing "messages" field.'
         return f'Missing "{missing["field"]}" field{place}.'
-    wrong = _WRONG_TYPE.match(message)
+    wrong = _WRONG_TYPE.fullmatch(problem)
     if wrong:
         expected = {'object': 'dict', 'array': 'list'}.get(wrong['expected'], wrong['expected'])
-        if not wrong['path']:
+        if not path:
             return f'Document type not supported. It must be a {expected}, not {wrong["got"]}.'
-        field = wrong['path'].rpartition('.')[2]
-        return f'The value of the "{field}" field must be a {expected}, not {wrong["got"]}{_place(wrong["path"])}.'
-    return f'Request body is not as it should be: {message}.'
-
-
-def _place(path):
-    return f' (at {path})' if path else ''
+        return f'The value of the "{field}" field must be a {expected}, not {wrong["got"]}{place}.'
+    if problem.startswith('Invalid enum value'):
+        return f'The value of the "{field}" field must be supported in the list: {", ".join(choices)}{place}.'
+    return f'The value of the "{field}" field cannot be kept: {problem}{place}.'
 
 
 def empty_post() -> errors.BodyInvalid:

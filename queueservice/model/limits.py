@@ -64,6 +64,9 @@ class Limits(msgspec.Struct, frozen=True):
     def check_message_ids(self, count: int) -> int:
         return _check_range(count, 1, self.max_messages_per_page, 'The number of ids in one request')
 
+    def check_claim_ids(self, count: int) -> int:
+        return _check_range(count, 0, self.max_messages_per_page, 'The number of claim_ids in one request')
+
     def check_claim_limit(self, limit: int | None) -> int:
         return _check_page(limit, self.max_messages_per_claim_or_pop)
 

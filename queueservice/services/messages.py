@@ -170,6 +170,7 @@ class Messages:
         :raises MessageClaimed: one is held by another live claim; nothing was deleted.
         """
         self._limits.check_message_ids(len(message_ids))
+        self._limits.check_claim_ids(len(claim_ids or ()))
         under_claims_only = self._limits.message_delete_with_claim_id
         if under_claims_only and not claim_ids:
             raise errors.ParameterInvalid(

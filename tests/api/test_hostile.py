@@ -213,7 +213,7 @@ class TestQueries(HostileTestCase):
             self.assertNotIn('X-Injected', answer.headers)
 
     @base.tables.each(
-        ('thousands of parameters', '&'.join(f'p{number}={number}' for number in range(3000))),
+        ('fifty parameters', '&'.join(f'p{number}={number}' for number in range(50))),
         ('a very long value', 'x=' + 'y' * 60_000),
         ('a very long name', 'y' * 60_000 + '=1'),
         ('latin 1', 'x=\xe4'),
@@ -230,6 +230,17 @@ class TestQueries(HostileTestCase):
             answer = self.get(f'{path}?{query}', lint=False)
             self.assertIn(answer.status_int, (200, 204))
             self.assertFalse({'Set-Cookie', 'X-Injected'} & set(answer.headers))
+
+    def test_thousands_of_parameters_are_refused_where_they_would_be_filters(self):
+        query = '&'.join(f'p{number}={number}' for number in range(3000))
+        answer = self.get(f'/queues?{query}', status=400 if self.version == '2' else base.ANY)
+        if self.version == '2':
+            self.assert_refused(answer, 'parameters', '50')
+        self.get(f'/queues/demo/messages?{query}')
+
+    def test_thousands_of_claims_are_refused(self):
+        answer = self.delete(f'/queues/demo/messages?ids=abc&claim_ids={"a," * 3000}', status=400)
+        self.assert_refused(answer, 'claim_ids', '100')
 
     def test_ids_of_every_kind_are_passed_over(self):
         ids = ['%00', '%ff', '..%2f..', "'", '%22', '%7B%7D', 'f' * 24, 'f' * 3000, '%F0%9F%98%80', '-1', 'null']

@@ -230,7 +230,7 @@ class TestPatch(MetadataTestCase):
         ('without a path', b'[{"op": "add", "value": 1}]', 'Missing "path"'),
         ('without a value', b'[{"op": "add", "path": "/metadata/a"}]', '"value"'),
         ('a replacement without a value', b'[{"op": "replace", "path": "/metadata/a"}]', '"value"'),
-        ('a move', b'[{"op": "move", "path": "/metadata/a", "from": "/metadata/b"}]', 'op'),
+        ('a move', b'[{"op": "move", "path": "/metadata/a", "from": "/metadata/b"}]', 'list: add, replace, remove'),
         ('a test', b'[{"op": "test", "path": "/metadata/a", "value": 1}]', 'op'),
         ('an op that is null', b'[{"op": null, "path": "/metadata/a", "value": 1}]', 'op'),
         ('an op in capitals', b'[{"op": "ADD", "path": "/metadata/a", "value": 1}]', 'op'),

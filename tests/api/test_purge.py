@@ -68,7 +68,7 @@ class TestPurge(base.ApiTestCase):
     @base.tables.each(
         ('an empty object', b'{}', 'resource_types'),
         ('a list', b'[]', 'Document type not supported'),
-        ('an unknown type', b'{"resource_types": ["messages", "queues"]}', 'resource_types'),
+        ('an unknown type', b'{"resource_types": ["messages", "queues"]}', 'list: messages, subscriptions'),
         ('a type in capitals', b'{"resource_types": ["Messages"]}', 'resource_types'),
         ('a type that is a number', b'{"resource_types": [1]}', 'resource_types'),
         ('types that are a text', b'{"resource_types": "messages"}', 'resource_types'),

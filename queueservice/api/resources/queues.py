@@ -1,6 +1,7 @@
 """Queues of a project."""
 
 import re
+import typing
 
 import falcon
 import msgspec
@@ -14,6 +15,9 @@ from queueservice.model import metadata as metadata_model
 
 _PATCH_TYPE = 'application/openstack-messaging-v2.0-json-patch'
 _NOT_FILTERS = ('marker', 'limit', 'detailed', 'name', 'with_count')
+
+#: A store cannot look at any number of conditions.
+_MOST_PARAMETERS = 50
 
 _BAD_ESCAPE = re.compile('~(?![01])')
 
@@ -102,7 +106,7 @@ class QueueItemV2(QueueItem):
                 headers={'Accept-Patch': _PATCH_TYPE},
             )
         raw = media.read(req, self.services.limits.max_queue_metadata, 'Queue metadata', 'max_queue_metadata')
-        sent = media.decode(raw, _OPERATIONS)
+        sent = media.decode(raw, _OPERATIONS, typing.get_args(schemas.Op))
         media.check_value(raw, 'The patch')
         operations = [_read_operation(one) for one in sent]
         queue = self.services.queues.patch_metadata(req.context.queue, operations)
@@ -149,7 +153,8 @@ class QueuePurge(base.Resource):
 
     def on_post(self, req, resp, queue_name):
         raw = media.read(req, self.services.limits.max_queue_metadata, name='max_queue_metadata')
-        wanted = media.decode(raw, _PURGE).resource_types if raw else ['messages']
+        choices = typing.get_args(schemas.ResourceType)
+        wanted = media.decode(raw, _PURGE, choices).resource_types if raw else choices
         if 'messages' in wanted:
             self.services.queues.purge(req.context.queue)
         resp.status = falcon.HTTP_204
@@ -192,6 +197,10 @@ def _read_operation(sent):
 
 def _read_filters(req):
     filters = {}
+    if len(req.params) > _MOST_PARAMETERS:
+        raise errors.ParameterInvalid(
+            description=f'A list of queues takes at most {_MOST_PARAMETERS} parameters, filters among them.'
+        )
     for name in req.params:
         value = params.text(req, name)
         if name not in _NOT_FILTERS and value is not None:

@@ -12,16 +12,21 @@ Unset = msgspec.UNSET
 Metadata = dict[str, typing.Any]
 
 
+#: What a step of a JSON patch does, and what a purge removes.
+Op = typing.Literal['add', 'replace', 'remove']
+ResourceType = typing.Literal['messages', 'subscriptions']
+
+
 class OperationIn(msgspec.Struct):
     """One step of a JSON patch."""
 
-    op: typing.Literal['add', 'replace', 'remove']
+    op: Op
     path: str
     value: typing.Any = Unset
 
 
 class PurgeIn(msgspec.Struct):
-    resource_types: list[typing.Literal['messages', 'subscriptions']]
+    resource_types: list[ResourceType]
 
 
 class QueueOut(msgspec.Struct):
