@@ -11,6 +11,7 @@ import itertools
 import multiprocessing
 import os
 import random
+import sys
 import threading
 import time
 import traceback
@@ -24,8 +25,8 @@ from queueservice.storage import messages as ports
 from tests.fixtures import drivers
 
 SCALE = float(os.environ.get('QUEUESERVICE_TEST_SCALE', 1))
-#: No actor begins anything new after so many seconds.
-PATIENCE = 2 * SCALE
+#: For how long actors act, in seconds.
+SECONDS = 1.2 * SCALE
 
 # What actors did and saw. `start` and `end` are instants on the clock that all processes share.
 
@@ -75,33 +76,41 @@ class Ended(msgspec.Struct):
 
 
 class Actor:
-    """Does something over and over with its own random numbers until it has had its turns or enough time."""
+    """Does something over and over, with its own random numbers, as long as the others do."""
 
-    def __init__(self, queue, name, seed, turns):
+    def __init__(self, queue, name, seed, seconds):
         self.queue = queue
         self.name = name
         self.pick = random.Random(f'{seed} {name}')
-        self.turns = int(turns * SCALE)
+        self.seconds = seconds
 
     def __call__(self, driver):
         self.history = []
-        self.stop_at = time.time() + PATIENCE
-        for turn in range(self.turns):
-            if time.time() > self.stop_at:
-                break
-            self.act(driver.messages, turn)
+        stop_at = time.time() + self.seconds
+        while time.time() < stop_at:
+            self.act(driver.messages)
         return self.history
 
 
 class Poster(Actor):
     """Posts small batches; every body is different and can be made again from its first words."""
 
-    def act(self, store, turn):
-        bodies = [make_body(f'{self.name}-{turn}-{number}') for number in range(self.pick.choice([1, 1, 2, 5, 10]))]
+    pauses = [0, 0.001, 0.003]
+
+    def act(self, store):
+        size = self.pick.choice([1, 1, 2, 5, 10])
+        bodies = [make_body(f'{self.name}-{len(self.history)}-{number}') for number in range(size)]
         start = time.time()
         drafts = [messages.Draft(body, expires_at=start + 3600) for body in bodies]
         appended = store.append(self.queue, drafts, start)
         self.history.append(Posted(start, time.time(), bodies, [each.position for each in appended]))
+        time.sleep(self.pick.choice(self.pauses))
+
+
+class SlowPoster(Poster):
+    """Leaves claimers so little that they get in each other's way."""
+
+    pauses = [0.01, 0.02, 0.03]
 
 
 def make_body(words: str) -> bytes:
@@ -119,7 +128,7 @@ class Reader(Actor):
 
     reached = 0
 
-    def act(self, store, turn):
+    def act(self, store):
         selection = ports.Selection(
             after=self.reached, limit=self.pick.choice([1, 7, 100]), include_claimed=True, include_delayed=True
         )
@@ -132,12 +141,22 @@ class Reader(Actor):
             time.sleep(0.002)
 
 
+class Sweeper(Actor):
+    """Frees what is gone and counts, as housekeeping does."""
+
+    def act(self, store):
+        store.sweep(time.time(), 20)
+        stats = store.stats(self.queue, time.time())
+        assert min(stats.free, stats.claimed, stats.delayed) >= 0, stats
+        time.sleep(0.005)
+
+
 class Claimer(Actor):
     """Claims for a fraction of a second and then deletes, releases, extends, is late or never comes back."""
 
-    def act(self, store, turn):
+    def act(self, store):
         start = time.time()
-        claim = messages.Claim(messages.new_id(), 1, start + self.pick.choice([0.03, 0.1, 0.3]))
+        claim = messages.Claim(messages.new_id(), 1, start + self.pick.choice([0.02, 0.05, 0.2]))
         claimed = store.claim(self.queue, claim, self.pick.choice([1, 3, 10]), start, keep_until=start + 3600)
         found = [(message.position, message.body, message.claim_count) for message in claimed.messages]
         if not found:
@@ -154,7 +173,7 @@ class Claimer(Actor):
                 self.release(store, claim, positions[3:5])
             case 'extend':
                 self.extend(store, claim)
-                time.sleep(self.pick.choice([0, 0.05]))
+                time.sleep(self.pick.choice([0, 0.03]))
                 self.delete(store, claim, positions[::2])
             case 'release':
                 self.release(store, claim, positions)
@@ -174,7 +193,7 @@ class Claimer(Actor):
 
     def extend(self, store, claim):
         start = time.time()
-        change = messages.Change(ends_at=start + 0.1, ttl=1)
+        change = messages.Change(ends_at=start + 0.05, ttl=1)
         renewed = store.renew(self.queue, claim.id, [change], start)
         self.history.append(Renewed(start, time.time(), claim.id, change.ends_at, renewed))
 
@@ -340,6 +359,12 @@ class Judge:
                 given_back[ending.claim_id, position] = ending.start
                 if ending.deleted:
                     gone[position] = ending.end
+        touched = collections.defaultdict(
+            float
+        )  # (claim id, position) -> when something was last begun under the claim
+        for event in (*self.renewals, *self.endings):
+            for position in event.positions:
+                touched[event.claim_id, position] = max(touched[event.claim_id, position], event.start)
         for position, found in holders.items():
             found.sort(key=lambda numbered: numbered[0])
             counts = [count for count, _ in found]
@@ -350,19 +375,14 @@ class Judge:
             for first, second in itertools.pairwise(leases):
                 free_at = min(ends[first.claim_id, position], given_back.get((first.claim_id, position), float('inf')))
                 assert second.end >= free_at, f'{position} in two claims: {first} and {second}'
-                touched = [
-                    event.start
-                    for event in (*self.renewals, *self.endings)
-                    if event.claim_id == first.claim_id and position in event.positions and event.start > second.end
-                ]
-                assert not touched, f'{first} still acted on {position} after {second}'
+                late = touched[first.claim_id, position] > second.end
+                assert not late, f'{first} still acted on {position} after {second}'
 
 
-class ThreadsContract:
-    """Mix it into a `testtools.TestCase` that says how to make a prepared, empty driver."""
-
-    #: Lets actors act at once.
-    at_once = staticmethod(in_threads)
+class _Contract:
+    def at_once(self, driver, actors):
+        """Let the actors act at once; what each returned."""
+        raise NotImplementedError
 
     def setUp(self):
         super().setUp()
@@ -376,8 +396,8 @@ class ThreadsContract:
         """What the actors return after acting at once."""
         return self.at_once(self.driver, actors)
 
-    def make(self, kind, count, turns):
-        return [kind(self.queue, f'{kind.__name__.lower()}{number}', self.seed, turns) for number in range(count)]
+    def make(self, kind, count, seconds=SECONDS):
+        return [kind(self.queue, f'{kind.__name__.lower()}{number}', self.seed, seconds) for number in range(count)]
 
     def everything(self, after=0):
         """What is there, behind `after`, in whatever state: positions and bodies."""
@@ -391,10 +411,12 @@ class ThreadsContract:
             after = page.reached
 
     def judge(self, histories):
-        return Judge(histories, self.everything())
+        left = self.everything()
+        self.assertEqual(len(left), self.driver.messages.stats(self.queue, time.time()).total)
+        return Judge(histories, left)
 
     def test_readers_that_follow_posters_miss_nothing(self):
-        histories = self.act(*self.make(Poster, 4, 150), *self.make(Reader, 4, 2000))
+        histories = self.act(*self.make(Poster, 4), *self.make(Reader, 4))
 
         judge = self.judge(histories)
         judge.check_posts()
@@ -406,7 +428,9 @@ class ThreadsContract:
             self.assertEqual(judge.left, dict(seen + self.everything(history[-1].reached)))
 
     def test_claims_exclude_each_other_and_lose_nothing(self):
-        histories = self.act(*self.make(Poster, 3, 60), *self.make(Claimer, 4, 150), *self.make(Reader, 1, 1000))
+        histories = self.act(
+            *self.make(SlowPoster, 2), *self.make(Claimer, 6), *self.make(Reader, 1), *self.make(Sweeper, 1)
+        )
 
         judge = self.judge(histories)
         judge.check_posts()
@@ -415,7 +439,7 @@ class ThreadsContract:
         judge.check_claims()
 
     def test_one_of_many_replacements_of_a_revision_wins(self):
-        turns = int(20 * SCALE)
+        turns = int(60 * SCALE)
 
         def count_up(driver):
             wins = []
@@ -434,7 +458,7 @@ class ThreadsContract:
         self.assertEqual(self.queue.created_at + len(wins), record['created_at'])
 
     def test_one_of_many_insertions_of_a_name_wins(self):
-        turns = int(15 * SCALE)
+        turns = int(40 * SCALE)
 
         def insert(driver):
             won = []
@@ -512,18 +536,18 @@ class ThreadsContract:
         self.assertEqual(sorted(itertools.chain(*acknowledged)), sorted(stored))
 
     def test_a_post_stands_before_a_clear_or_behind_it(self):
-        turns = int(20 * SCALE)
+        seconds = 0.4 * SCALE
 
         def clear(driver):
-            times = []
-            for _ in range(turns):
+            times, stop_at = [], time.time() + seconds - 0.05
+            while time.time() < stop_at:
                 time.sleep(0.003)
                 start = time.time()
                 driver.messages.clear(self.queue, start)
                 times.append((start, time.time()))
             return times
 
-        [clears, *histories] = self.act(clear, *self.make(Poster, 3, 60))
+        [clears, *histories] = self.act(clear, *self.make(Poster, 3, seconds))
 
         judge = self.judge(histories)
         judge.check_posts()
@@ -533,7 +557,19 @@ class ThreadsContract:
                 self.assertFalse(set(post.positions) & set(judge.left), 'a message outlived a clear')
             if post.start > last_end:
                 self.assertTrue(set(post.positions) <= set(judge.left), 'a clear took what was posted later')
-        self.assertEqual(len(judge.left), self.driver.messages.stats(self.queue, time.time()).total)
+
+
+class ThreadsContract(_Contract):
+    """Mix it into a `testtools.TestCase` that says how to make a prepared, empty driver."""
+
+    def at_once(self, driver, actors):
+        """Let them take turns as often as can be."""
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-5)
+        try:
+            return in_threads(driver, actors)
+        finally:
+            sys.setswitchinterval(interval)
 
     def test_a_thread_that_computes_does_not_stop_the_posters(self):
         stop = threading.Event()
@@ -562,16 +598,17 @@ class ThreadsContract:
         self.assertGreaterEqual(min(done), 5, done)
 
 
-class ProcessesContract(ThreadsContract):
+class ProcessesContract(_Contract):
     """The same in several processes, for drivers that may be shared by them."""
 
-    at_once = staticmethod(in_processes)
+    def at_once(self, driver, actors):
+        return in_processes(driver, actors)
 
     def test_a_child_uses_the_driver_of_its_parent_and_leaves_it_in_order(self):
-        self.act(*self.make(Poster, 2, 5))
-        [before] = in_threads(self.driver, self.make(Poster, 1, 5))
+        histories = in_threads(self.driver, self.make(Poster, 2, 0.1))
+        histories += self.act(*self.make(Poster, 4, 0.1))
+        histories += in_threads(self.driver, self.make(Poster, 2, 0.1))
 
-        histories = [before, *self.act(*self.make(Poster, 4, 5))]
-        histories += in_threads(self.driver, self.make(Poster, 1, 5))
-
-        self.assertEqual(6, len(histories))
+        judge = self.judge(histories)
+        judge.check_posts()
+        judge.check_nothing_lost_or_altered()
