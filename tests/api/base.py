@@ -309,8 +309,3 @@ def id_of(href):
     if isinstance(href, dict):
         href = href['href'] if 'href' in href else href['id']
     return without_query(href).rpartition('/')[2]
-
-
-def claim_id_of(message):
-    """The claim that the link of a message names, or None."""
-    return parse.parse_qs(parse.urlsplit(message['href']).query).get('claim_id', [None])[0]

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.api import base
+from tests.fixtures import tables
 
 #: Every one of these is a body that is given back as it came.
 KEPT = (
@@ -47,7 +48,7 @@ KEPT = (
     ('escaped quotes and brackets', rb'"\"[[[[\\\"{{{{\\"'),
     ('many lists side by side', b'[' + b','.join([b'[]'] * 200) + b']'),
     ('an empty list of lists', b'[[],{},""]'),
-)  # fmt: skip
+)
 
 #: None of these is JSON that can be kept.
 MALFORMED = (
@@ -108,7 +109,7 @@ MALFORMED = (
     ('a byte order mark', b'\xef\xbb\xbf1'),
     ('a second value', b'1 2'),
     ('a closing bracket too many', b'[]]'),
-)  # fmt: skip
+)
 
 #: JSON, but not to be kept.
 REFUSED = (
@@ -127,7 +128,7 @@ REFUSED = (
     ('a number beyond a double by digits and exponent', b'1' + b'0' * 250 + b'e99', 'out of range'),
     ('a number beyond a double just so', b'1.8e308', 'out of range'),
     ('a number beyond a double deep inside', b'{"a": ["1e5", {"b": [1e999]}]}', 'out of range'),
-)  # fmt: skip
+)
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -152,7 +153,7 @@ class BodyTestCase(base.ApiTestCase):
 
 @base.in_versions('1', '1.1', '2')
 class TestRoundTrip(BodyTestCase):
-    @base.tables.each(*KEPT)
+    @tables.each(*KEPT)
     def test_every_answer_holds_the_very_bytes_of(self, body):
         [path] = self.post_raw(body, status=201).json['resources']
         shown = b'"body":' + body + b'}'
@@ -210,14 +211,14 @@ class TestAnyValue(BodyTestCase):
 class TestRefusal(BodyTestCase):
     shared = True
 
-    @base.tables.each(*MALFORMED)
+    @tables.each(*MALFORMED)
     def test_a_body_cannot_be(self, body):
         answer = self.post('/queues/demo/messages', self.raw(body), status=400)
         self.assertEqual('Invalid request body', answer.json['title'])
         self.assert_refused(answer, 'Request body could not be parsed')
         self.assert_nothing_stored()
 
-    @base.tables.each(*REFUSED)
+    @tables.each(*REFUSED)
     def test_a_body_has_not(self, body, words):
         self.assert_refused(self.post('/queues/demo/messages', self.raw(body), status=400), words)
         self.assert_nothing_stored()
@@ -283,7 +284,7 @@ class TestSizes(BodyTestCase):
     def test_a_length_that_is_too_large_is_told(self):
         self.assert_refused(self.send(self.sized(500), 400, CONTENT_LENGTH='501'), '500', '501', 'Content-Length')
 
-    @base.tables.each(
+    @tables.each(
         ('negative', '-1'), ('a word', 'ten'), ('a fraction', '5.0'), ('hex', '0x10'), ('two numbers', '10, 10'),
         ('a blank', ' '), ('a huge number', '9' * 30), ('a very huge number', '9' * 5000), ('arabic', '\xd9\xa3'),
     )  # fmt: skip

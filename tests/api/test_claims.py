@@ -1,6 +1,9 @@
 """Claims: made, read, renewed and released."""
 
+import json
+
 from tests.api import base
+from tests.fixtures import tables
 
 
 class ClaimTestCase(base.ApiTestCase):
@@ -35,7 +38,7 @@ class TestCreate(ClaimTestCase):
         self.assertEqual((None, []), self.claim(status=204))
         self.assertEqual((None, []), self.claim(queue='nowhere', status=204))
 
-    @base.tables.each(
+    @tables.each(
         ('a short ttl', 59, 60, 'TTL for a claim'),
         ('a long ttl', 43201, 60, 'TTL for a claim'),
         ('a short grace', 60, 59, 'grace for a claim'),
@@ -51,7 +54,7 @@ class TestCreate(ClaimTestCase):
     )
     def test_a_claim_cannot_have(self, ttl, grace, words):
         self.post_messages(1)
-        body = base.json.dumps({'ttl': ttl, 'grace': grace}).encode()
+        body = json.dumps({'ttl': ttl, 'grace': grace}).encode()
         if words == 'out of range':
             body = body.replace(b'60', b'9' * 5000)
         self.assert_refused(self.post('/queues/demo/claims', body, status=400), words)
@@ -62,7 +65,7 @@ class TestCreate(ClaimTestCase):
             self.post_messages(1)
             self.claim(ttl=ttl, grace=grace, status=201)
 
-    @base.tables.each(
+    @tables.each(
         ('nothing', '0'), ('a negative number', '-1'), ('101', '101'), ('a word', 'all'), ('a fraction', '1.0'),
         ('a list', '1,2'),
     )  # fmt: skip
@@ -130,7 +133,7 @@ class TestGet(ClaimTestCase):
         self.delete(messages[1]['href'], status=204)
         self.get(claim, status=404)
 
-    @base.tables.each(
+    @tables.each(
         ('unknown', 'f' * 24),
         ('malformed', 'abc'),
         ('in capitals', 'F' * 24),
@@ -188,7 +191,7 @@ class TestUpdate(ClaimTestCase):
         self.clock.advance(60)
         self.assertEqual([1], base.bodies(self.claim()[1]))
 
-    @base.tables.each(
+    @tables.each(
         ('nothing', b'', 'can not be empty'),
         ('an empty object', b'{}', '"ttl"'),
         ('a list', b'[]', 'Document type not supported'),
@@ -287,7 +290,7 @@ class TestDelete(ClaimTestCase):
 class TestV1(ClaimTestCase):
     version = '1'
 
-    @base.tables.each(
+    @tables.each(
         ('nothing', b'', 'can not be empty'),
         ('no ttl', b'{"grace": 60}', 'Missing "ttl" field'),
         ('no grace', b'{"ttl": 60}', 'Missing "grace" field'),
@@ -309,7 +312,7 @@ class TestV1(ClaimTestCase):
 
 @base.in_versions('1.1', '2')
 class TestDefaults(ClaimTestCase):
-    @base.tables.each(
+    @tables.each(
         ('nothing', b''),
         ('an empty object', b'{}'),
         ('the grace alone', b'{"grace": 60}'),

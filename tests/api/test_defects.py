@@ -1,6 +1,7 @@
 """Defects of the service that this one takes after, by their numbers in the reference: none of them is here."""
 
 from tests.api import base
+from tests.fixtures import tables
 
 
 class TestAbsent(base.ApiTestCase):
@@ -75,7 +76,7 @@ class TestAbsent(base.ApiTestCase):
         self.clock.advance(399)
         self.assertEqual(1, self.read(path)['body'])
 
-    @base.tables.each(
+    @tables.each(
         ('a patch that is an object', 'PATCH', '/queues/demo', b'{}', 400),
         ('an element that is no object', 'POST', '/queues/demo/messages', b'{"messages":[1]}', 400),
         ('a ttl that is null', 'POST', '/queues/demo/messages', b'{"messages":[{"ttl":null,"body":1}]}', 400),

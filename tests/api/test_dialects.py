@@ -6,6 +6,7 @@ Each table has a column for each version; None where a version does not have the
 import typing
 
 from tests.api import base
+from tests.fixtures import tables
 
 #: What is posted, claimed and read in these tests.
 _ONE = {'1': b'[{"ttl":60,"body":1}]', '1.1': b'{"messages":[{"body":1}]}', '2': b'{"messages":[{"body":1}]}'}
@@ -128,13 +129,13 @@ class TestTables(base.ApiTestCase):
             self.assertEqual(document, answer.json)
         return answer
 
-    @base.tables.each(*rows(EMPTY_OR_MISSING))
+    @tables.each(*rows(EMPTY_OR_MISSING))
     def test_where_it_is_empty_or_missing(self, row):
         self.hold(row)
         if row.method in ('GET', 'DELETE') and '/none' in row.path:
             self.assertNotIn('none', self.get('/queues').text)
 
-    @base.tables.each(*rows(DIFFERENCES))
+    @tables.each(*rows(DIFFERENCES))
     def test_what_differs(self, row):
         self.hold(row)
 

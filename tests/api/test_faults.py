@@ -3,7 +3,7 @@
 from queueservice.api import routes
 from queueservice.api.resources import base as resources
 from tests.api import base, walk
-from tests.fixtures import faulty, services
+from tests.fixtures import faulty, services, tables
 
 #: These answer without the storage, or tell of its state.
 _WITHOUT_STORAGE = {('HEAD', '/ping'), ('GET', '/health')}
@@ -31,7 +31,7 @@ class FaultTestCase(walk.WalkTestCase):
 
 
 class TestEveryRoute(FaultTestCase):
-    @base.tables.each(*walk.steps())
+    @tables.each(*walk.steps())
     def test_it_answers_503_where_nothing_works(self, step):
         fields = self.fill()
         self.assertIn(self.take(step, fields).status_int, (200, 201, 204))
@@ -46,7 +46,7 @@ class TestEveryRoute(FaultTestCase):
             self.assertIn('Please try again in a few seconds.', answer.json['description'])
             self.assertNotIn('told to', answer.text)
 
-    @base.tables.each(*walk.steps())
+    @tables.each(*walk.steps())
     def test_it_answers_503_at_whatever_step_of_its_work_the_storage_fails(self, step):
         self.assertLess(self.take(step, self.start_anew(step.version)).status_int, 300)
         calls = len(self.driver.calls)

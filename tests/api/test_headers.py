@@ -1,6 +1,7 @@
 """Headers: who asks, what is sent and what is wanted; and the order in which they are looked at."""
 
 from tests.api import base
+from tests.fixtures import tables
 
 
 @base.in_versions('1', '1.1', '2')
@@ -103,7 +104,7 @@ class TestOptional(base.ApiTestCase):
 class TestClientId(base.ApiTestCase):
     shared = True
 
-    @base.tables.each(
+    @tables.each(
         ('hyphens', '3381af92-2b9e-11e3-b191-71861300734c'),
         ('no hyphens', '3381af922b9e11e3b19171861300734c'),
         ('capitals', '3381AF92-2B9E-11E3-B191-71861300734C'),
@@ -114,7 +115,7 @@ class TestClientId(base.ApiTestCase):
     def test_it_may_be_written_with(self, client):
         self.get('/queues', client=client)
 
-    @base.tables.each(
+    @tables.each(
         ('empty', ''),
         ('a word', 'me'),
         ('31 digits', '3381af922b9e11e3b19171861300734'),
@@ -153,7 +154,7 @@ class TestAnyClientId(base.ApiTestCase):
 class TestProject(base.ApiTestCase):
     shared = True
 
-    @base.tables.each(
+    @tables.each(
         ('a letter', 'p'),
         ('256 characters', 'p' * 256),
         ('a path', '../../etc'),
@@ -172,7 +173,7 @@ class TestProject(base.ApiTestCase):
         self.assertEqual(['mine'], [queue['name'] for queue in self.queue_page(project=project)[0]])
         self.assertEqual(([], None), self.queue_page())
 
-    @base.tables.each(
+    @tables.each(
         ('257 characters', 'p' * 257),
         ('sent twice', 'project-1, project-2'),
         ('a comma', ','),
@@ -193,7 +194,7 @@ class TestProject(base.ApiTestCase):
 class TestAccept(base.ApiTestCase):
     shared = True
 
-    @base.tables.each(
+    @tables.each(
         ('json', 'application/json'),
         ('anything', '*/*'),
         ('any application', 'application/*'),
@@ -206,7 +207,7 @@ class TestAccept(base.ApiTestCase):
     def test_it_may_want(self, accept):
         self.get('/queues', headers={'Accept': accept})
 
-    @base.tables.each(
+    @tables.each(
         ('html', 'text/html'),
         ('xml', 'application/xml'),
         ('text', 'text/*'),
@@ -228,7 +229,7 @@ class TestAccept(base.ApiTestCase):
 
 @base.in_versions('1', '1.1', '2')
 class TestContentType(base.ApiTestCase):
-    @base.tables.each(
+    @tables.each(
         ('as it is written', 'application/x-www-form-urlencoded'),
         ('in capitals', 'APPLICATION/X-WWW-FORM-URLENCODED'),
     )

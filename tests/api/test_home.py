@@ -1,5 +1,6 @@
 """Documents about the service itself: versions, home documents, liveness and the health report."""
 
+import json
 import re
 
 from queueservice.api import routes
@@ -45,7 +46,7 @@ class TestHome(base.ApiTestCase):
         answer = self.get('/', status=200, **options)
         self.assertEqual('application/json-home', answer.headers['Content-Type'])
         self.assertEqual('max-age=86400', answer.headers['Cache-Control'])
-        return base.json.loads(answer.body)['resources']
+        return json.loads(answer.body)['resources']
 
     def test_it_names_its_relations(self):
         v1 = 'queues queue queue-metadata queue-stats messages post-messages claim'
@@ -136,7 +137,7 @@ class TestReport(base.ApiTestCase):
         self.assertEqual([], self.get('/projects').json['projects'])
 
     def test_the_home_document_names_it(self):
-        self.assertIn('rel/health', base.json.loads(self.get('/').body)['resources'])
+        self.assertIn('rel/health', json.loads(self.get('/').body)['resources'])
 
 
 def version(number, status, updated, label):

@@ -4,6 +4,7 @@ What a body, a header, a name, a marker or a metadata document can be is tested 
 """
 
 from tests.api import base
+from tests.fixtures import tables
 
 _HUGE = b'9' * 5000
 
@@ -62,13 +63,13 @@ class HostileTestCase(base.ApiTestCase):
 
 @base.in_versions('1', '1.1', '2')
 class TestMessages(HostileTestCase):
-    @base.tables.each(*_NO_SECONDS, ('zero', b'0', 'at least 60'), ('a second too few', b'59', 'at least 60'))
+    @tables.each(*_NO_SECONDS, ('zero', b'0', 'at least 60'), ('a second too few', b'59', 'at least 60'))
     def test_a_ttl_cannot_be(self, value, words):
         answer = self.post_message(b'"body":1,"ttl":' + value)
         self.assert_refused_without_effect(answer, words)
         self.assertRegex(answer.json['description'], 'ttl|TTL')
 
-    @base.tables.each(*_MALFORMED_SECONDS)
+    @tables.each(*_MALFORMED_SECONDS)
     def test_a_ttl_is_no_json_if_it_is(self, value):
         self.assert_refused_without_effect(self.post_message(b'"body":1,"ttl":' + value))
 
@@ -81,7 +82,7 @@ class TestMessages(HostileTestCase):
         self.assert_refused_without_effect(self.post_message(b'"ttl":60,"Body":1'), 'Missing "body" field')
         self.assert_refused_without_effect(self.post_message(b''), 'field')
 
-    @base.tables.each(
+    @tables.each(
         ('a number', b'1'), ('null', b'null'), ('a text', b'"a"'), ('a list', b'[]'), ('true', b'true'),
         ('a list of lists', b'[[]]'),
     )  # fmt: skip
@@ -90,7 +91,7 @@ class TestMessages(HostileTestCase):
         answer = self.post('/queues/demo/messages', raw, status=400)
         self.assert_refused_without_effect(answer, 'must be a dict')
 
-    @base.tables.each(
+    @tables.each(
         ('a number', b'1', 'Document type not supported'),
         ('null', b'null', 'Document type not supported'),
         ('a text', b'"messages"', 'Document type not supported'),
@@ -121,7 +122,7 @@ class TestMessages(HostileTestCase):
 
 @base.in_versions('1.1', '2')
 class TestEnvelopes(HostileTestCase):
-    @base.tables.each(
+    @tables.each(
         ('a list', b'[]', 'Document type not supported'),
         ('a list of messages', b'[{"ttl":60,"body":1}]', 'Document type not supported'),
         ('an empty object', b'{}', 'No messages were found in the request body'),
@@ -141,7 +142,7 @@ class TestEnvelopes(HostileTestCase):
 
 
 class TestDelays(HostileTestCase):
-    @base.tables.each(
+    @tables.each(
         *[row for row in _NO_SECONDS if row[0] != 'too much'],
         ('a second too many', b'901', 'may not be greater than 900'),
     )
@@ -149,30 +150,30 @@ class TestDelays(HostileTestCase):
         answer = self.post_message(b'"body":1,"delay":' + value)
         self.assert_refused_without_effect(answer, 'delay', words)
 
-    @base.tables.each(*_MALFORMED_SECONDS)
+    @tables.each(*_MALFORMED_SECONDS)
     def test_a_delay_is_no_json_if_it_is(self, value):
         self.assert_refused_without_effect(self.post_message(b'"body":1,"delay":' + value))
 
 
 @base.in_versions('1', '1.1', '2')
 class TestClaims(HostileTestCase):
-    @base.tables.each(*_NO_SECONDS)
+    @tables.each(*_NO_SECONDS)
     def test_a_ttl_cannot_be(self, value, words):
         answer = self.post('/queues/demo/claims', b'{"grace":60,"ttl":' + value + b'}', status=400)
         self.assert_refused_without_effect(answer, words)
         self.assertRegex(answer.json['description'], 'ttl|TTL')
 
-    @base.tables.each(*_NO_SECONDS)
+    @tables.each(*_NO_SECONDS)
     def test_a_grace_cannot_be(self, value, words):
         answer = self.post('/queues/demo/claims', b'{"ttl":60,"grace":' + value + b'}', status=400)
         self.assert_refused_without_effect(answer, 'grace', words)
 
-    @base.tables.each(*_NO_SECONDS)
+    @tables.each(*_NO_SECONDS)
     def test_a_renewal_cannot_have_a_ttl_that_is(self, value, words):
         answer = self.patch('/queues/demo/claims/abc', b'{"ttl":' + value + b'}', status=400)
         self.assert_refused_without_effect(answer, words)
 
-    @base.tables.each(
+    @tables.each(
         ('a list', b'[]'), ('a number', b'1'), ('null', b'null'), ('malformed', b'{"ttl":60'), ('blank', b' '),
         ('deep', b'{"x":' + b'{"a":' * 5000 + b'1' + b'}' * 5000 + b'}'), ('no utf 8', b'{"ttl":60,"x":"\xff"}'),
     )  # fmt: skip
@@ -183,7 +184,7 @@ class TestClaims(HostileTestCase):
 
 @base.in_versions('1', '1.1', '2')
 class TestQueries(HostileTestCase):
-    @base.tables.each(
+    @tables.each(
         ('a bad escape', 'limit=%zz'),
         ('half an escape', 'limit=%'),
         ('no utf 8', 'limit=%ff'),
@@ -212,7 +213,7 @@ class TestQueries(HostileTestCase):
             self.assertRegex(answer.json['description'], '[Ll]imit')
             self.assertNotIn('X-Injected', answer.headers)
 
-    @base.tables.each(
+    @tables.each(
         ('fifty parameters', '&'.join(f'p{number}={number}' for number in range(50))),
         ('a very long value', 'x=' + 'y' * 60_000),
         ('a very long name', 'y' * 60_000 + '=1'),
@@ -256,7 +257,7 @@ class TestQueries(HostileTestCase):
 class TestHeaders(HostileTestCase):
     shared = False
 
-    @base.tables.each(
+    @tables.each(
         ('a method in a header', {'X-HTTP-Method-Override': 'DELETE'}),
         ('a host', {'Host': 'evil.example/..'}),
         ('a forwarded host', {'X-Forwarded-Host': 'evil.example', 'X-Forwarded-Proto': 'gopher'}),

@@ -1,6 +1,7 @@
 """Idempotency-Key: a post that is repeated is answered like the first one, and stored once."""
 
 from tests.api import base
+from tests.fixtures import tables
 
 DAY = 24 * 3600
 
@@ -87,7 +88,7 @@ class TestRepeat(base.ApiTestCase):
         self.send(1, key='k' * 255)
         self.assert_refused(self.send(1, key='k' * 256, status=400), 'Idempotency-Key', '255')
 
-    @base.tables.each(
+    @tables.each(
         ('empty', ''),
         ('with a blank', 'a b'),
         ('with a tab', 'a\tb'),

@@ -1,6 +1,7 @@
 """Messages: posted, listed, read, deleted and popped."""
 
 from tests.api import base
+from tests.fixtures import tables
 
 
 @base.in_versions('1', '1.1', '2')
@@ -141,7 +142,7 @@ class TestGet(base.ApiTestCase):
             answer = self.request(method, '/queues/demo/messages', params={'ids': ','.join([*ids, 'x'])}, status=400)
             self.assert_refused(answer, 'number of ids', '100')
 
-    @base.tables.each(
+    @tables.each(
         ('of another queue', '/queues/other/messages/{id}'),
         ('of no queue', '/queues/nowhere/messages/{id}'),
         ('that is unknown', '/queues/demo/messages/ffffffffffffffffffffffff'),
@@ -514,7 +515,7 @@ class TestPop(base.ApiTestCase):
         self.post_messages(1, client=base.CONSUMER)
         self.assertEqual([1], base.bodies(self.pop()))
 
-    @base.tables.each(
+    @tables.each(
         ('zero', '0'),
         ('negative', '-1'),
         ('above the bound', '101'),

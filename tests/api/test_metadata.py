@@ -3,6 +3,7 @@
 import json
 
 from tests.api import base
+from tests.fixtures import tables
 
 DEFAULTS = {
     '_max_messages_post_size': 262144,
@@ -44,7 +45,7 @@ class TestDocument(MetadataTestCase):
         self.make_queue(metadata=document)
         self.assertEqual(self.shown(document), self.metadata())
 
-    @base.tables.each(
+    @tables.each(
         ('an array', b'[]'),
         ('a string', b'"a"'),
         ('a number', b'1'),
@@ -56,7 +57,7 @@ class TestDocument(MetadataTestCase):
         self.assertEqual('Invalid request body', answer.json['title'])
         self.assert_refused(answer, 'Document type not supported', 'must be a dict')
 
-    @base.tables.each(
+    @tables.each(
         ('malformed', b'{'),
         ('blank', b'  '),
         ('followed by something', b'{} {}'),
@@ -73,7 +74,7 @@ class TestDocument(MetadataTestCase):
         answer = self.set(raw, status=400)
         self.assert_refused(answer, 'body could not be parsed')
 
-    @base.tables.each(
+    @tables.each(
         ('beyond a double', b'{"a": 1e400}'),
         ('beyond a double without a long exponent', b'{"a": 1' + b'0' * 300 + b'e99}'),
         ('beyond a double with a second exponent', b'{"a": 1e400e5}'),
@@ -112,7 +113,7 @@ class TestCreation(MetadataTestCase):
     def test_a_missing_queue_reads_as_one_without_any(self):
         self.assertEqual(self.shown({}), self.metadata())
 
-    @base.tables.each(
+    @tables.each(
         ('a size of posts that is no number', {'_max_messages_post_size': '1'}, 'must be a int'),
         ('a size of posts of nothing', {'_max_messages_post_size': 0}, 'at least 1'),
         ('a size of posts above the bound', {'_max_messages_post_size': 262145}, 'greater than 262144'),
@@ -221,7 +222,7 @@ class TestPatch(MetadataTestCase):
         self.change(('add', 'a', 1), status=404)
         self.assertEqual(([], None), self.queue_page())
 
-    @base.tables.each(
+    @tables.each(
         ('an object', b'{}', 'Document type not supported'),
         ('nothing', b'', 'can not be empty'),
         ('malformed', b'[', 'could not be parsed'),
@@ -253,7 +254,7 @@ class TestPatch(MetadataTestCase):
         self.assert_refused(answer, words)
         self.assertEqual(DEFAULTS | {'a': 1}, self.metadata())
 
-    @base.tables.each(
+    @tables.each(
         ('json', 'application/json'),
         ('the json patch of the rfc', 'application/json-patch+json'),
         ('the old version', 'application/openstack-messaging-v1.1-json-patch'),

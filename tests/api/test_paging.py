@@ -1,11 +1,13 @@
 """Lists of messages, page by page: markers, links and filters."""
 
 import collections
+from urllib import parse
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.api import base
+from tests.fixtures import tables
 
 
 class PagingTestCase(base.ApiTestCase):
@@ -82,7 +84,7 @@ class TestPages(PagingTestCase):
         self.post_messages(1)
         self.assertEqual([1], base.bodies(self.message_page('/queues/demo/messages?marker=')[0]))
 
-    @base.tables.each(
+    @tables.each(
         ('nothing', '0'), ('a negative number', '-1'), ('101', '101'), ('a huge number', '9' * 30),
         ('a word', 'ten'), ('a fraction', '1.0'), ('hex', '0x1'), ('digits with underscores', '1_0'),
         ('arabic digits', '%D9%A3'), ('a blank', '%20'), ('several numbers', '1,2'), ('a nul', '%00'),
@@ -91,7 +93,7 @@ class TestPages(PagingTestCase):
         self.post_messages(1)
         self.assert_refused(self.get(f'/queues/demo/messages?limit={limit}', status=400))
 
-    @base.tables.each(
+    @tables.each(
         ('TRUE', 'TRUE'), ('FALSE', 'FALSE'), ('2', '2'), ('yes and no', 'yes,no'), ('none', 'none'),
         ('a blank', '%20'), ('T', 'T'), ('a nul', 'true%00'),
     )  # fmt: skip
@@ -112,7 +114,7 @@ class TestPages(PagingTestCase):
 class TestMarkers(PagingTestCase):
     def marker(self, queue='demo', **options):
         _, href = self.message_page(queue=queue, **options)
-        return base.parse.parse_qs(href.partition('?')[2])['marker'][0]
+        return parse.parse_qs(href.partition('?')[2])['marker'][0]
 
     def page_behind(self, marker, queue='demo', **options):
         return self.message_page(queue=queue, params={'marker': marker}, **options)
@@ -156,7 +158,7 @@ class TestMarkers(PagingTestCase):
         self.post_messages(2, 3)
         self.assertEqual(([], None), self.page_behind(marker))
 
-    @base.tables.each(
+    @tables.each(
         ('a word', 'abc'), ('a number', '1'), ('an unknown id', 'f' * 24), ('a nul', '\0'), ('a letter', 'é'),
         ('a long text', 'f' * 5000), ('a negative number', '-1'), ('a path', '../../x'), ('a list', '1,2'),
         ('an id in capitals', 'ABCDEF' * 4), ('a quote', "' OR 1=1 --"), ('braces', '{"$gt": ""}'),

@@ -1,6 +1,7 @@
 """Projects: what they keep, and which there are."""
 
 from tests.api import base
+from tests.fixtures import tables
 
 
 class TestUsage(base.ApiTestCase):
@@ -68,7 +69,7 @@ class TestUsage(base.ApiTestCase):
         self.assertEqual('shop', answer.json['project_id'])
         self.get('/v2/shop/projects/other', project=base.ABSENT, status=404)
 
-    @base.tables.each(
+    @tables.each(
         ('a blank', 'a b'), ('an escaped slash', 'a%2Fb'), ('letters', 'é😀'), ('quotes', '"a"'),
         ('a question mark', 'a?b'), ('dots', 'a..b'), ('a plus', 'a+b'), ('an ampersand', 'a&b=c'),
     )  # fmt: skip
@@ -80,7 +81,7 @@ class TestUsage(base.ApiTestCase):
         usage = self.get(listed['href'], project=header, status=200).json
         self.assertEqual((project, 1), (usage['project_id'], usage['queues']))
 
-    @base.tables.each(
+    @tables.each(
         ('too long', 'p' * 257), ('a comma', 'a,b'), ('a nul', '%00'), ('a byte that is no utf 8', '%ff'),
     )  # fmt: skip
     def test_it_cannot_be_called_by(self, project):

@@ -1,6 +1,7 @@
 """Purge: everything goes in one step, whatever state it is in."""
 
 from tests.api import base
+from tests.fixtures import tables
 
 
 class TestPurge(base.ApiTestCase):
@@ -65,7 +66,7 @@ class TestPurge(base.ApiTestCase):
         self.purge({'resource_types': ['messages']})
         self.assertEqual((0, 0, 0), self.counts())
 
-    @base.tables.each(
+    @tables.each(
         ('an empty object', b'{}', 'resource_types'),
         ('a list', b'[]', 'Document type not supported'),
         ('an unknown type', b'{"resource_types": ["messages", "queues"]}', 'list: messages, subscriptions'),

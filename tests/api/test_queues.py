@@ -1,6 +1,9 @@
 """Queues: made, found, listed, changed and deleted."""
 
+from urllib import parse
+
 from tests.api import base
+from tests.fixtures import tables
 
 
 @base.in_versions('1', '1.1', '2')
@@ -19,7 +22,7 @@ class TestCreate(base.ApiTestCase):
             self.make_queue(name)
             self.assertEqual(f'{self.path}/queues/{name}', self.put(f'/queues/{name}', status=204).headers['Location'])
 
-    @base.tables.each(
+    @tables.each(
         ('that is too long', 'a' * 65),
         ('with a blank', 'a%20b'),
         ('with an escaped line break', 'a%0A'),
@@ -168,7 +171,7 @@ class TestList(base.ApiTestCase):
 @base.in_versions('1.1', '2')
 class TestFilters(base.ApiTestCase):
     def list_names(self, **params):
-        names, href = [], '/queues?limit=2&' + base.parse.urlencode(params)
+        names, href = [], '/queues?limit=2&' + parse.urlencode(params)
         while href:
             queues, href = self.queue_page(href)
             names += [queue['name'] for queue in queues]
@@ -189,7 +192,7 @@ class TestFilters(base.ApiTestCase):
     def test_the_part_is_no_pattern(self):
         self.make_some()
         for part in ('*', '.*', 'orders_new', '%', '[', '(', '\\', "'", '"', '\0'):
-            self.assertEqual([] if self.version == '2' else 4, self.list_names(name=part) if self.version == '2' else 4)
+            self.assertEqual(0 if self.version == '2' else 4, len(self.list_names(name=part)))
 
     def test_metadata_are_filters(self):
         self.make_some()

@@ -2,6 +2,7 @@
 
 from queueservice.model import queues
 from tests.api import base, walk
+from tests.fixtures import tables
 
 _OWNER = 'project-1'
 _INTRUDER = 'project-2'
@@ -45,29 +46,29 @@ class TestEveryRoute(TenancyTestCase):
         fields = super().fill(project)
         return fields | {'project_id': fields['project_id'] or 'none'}
 
-    @base.tables.each(*walk.steps())
+    @tables.each(*walk.steps())
     def test_ids_of_another_project_lead_nowhere(self, step):
         self.assert_kept_out(step, self.fill(), project=_INTRUDER)
 
-    @base.tables.each(*walk.steps())
+    @tables.each(*walk.steps())
     def test_they_lead_nowhere_in_a_queue_of_the_same_name(self, step):
         fields = self.fill()
         self.make_queue(project=_INTRUDER)
         self.post_messages('mine', project=_INTRUDER)
         self.assert_kept_out(step, fields, project=_INTRUDER)
 
-    @base.tables.each(*walk.steps())
+    @tables.each(*walk.steps())
     def test_a_header_does_not_open_the_project_of_a_url(self, step):
         self.assert_kept_out(step, self.fill(), project=_OWNER, prefix=f'/{_INTRUDER}')
 
-    @base.tables.each(*walk.steps())
+    @tables.each(*walk.steps())
     def test_queues_without_a_project_belong_to_no_project(self, step):
         self.version = '1'
         fields = self.fill(base.ABSENT)
         for project in (_INTRUDER, 'shared', 'None', ' '):
             self.assert_kept_out(step, fields, base.ABSENT, project=project)
 
-    @base.tables.each(*[row for row in walk.steps() if row[1].version == '1'])
+    @tables.each(*[row for row in walk.steps() if row[1].version == '1'])
     def test_queues_of_a_project_are_not_found_without_one(self, step):
         self.assert_kept_out(step, self.fill(), project=base.ABSENT)
 

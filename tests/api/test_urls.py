@@ -1,6 +1,10 @@
 """URLs: the project in the path, what is a route and what is none."""
 
+import json
+from urllib import parse
+
 from tests.api import base
+from tests.fixtures import tables
 
 
 class LongFormTestCase(base.ApiTestCase):
@@ -76,12 +80,12 @@ class TestLongForm(LongFormTestCase):
 
     def test_the_home_document_leads_back_to_the_project(self):
         for path in (self.long(), self.long('/')):
-            document = base.json.loads(self.ask('GET', path, status=200).body)
+            document = json.loads(self.ask('GET', path, status=200).body)
             for entry in document['resources'].values():
                 template = entry.get('href-template') or entry['href']
                 self.assertTrue(template.startswith(self.long('/')), template)
 
-    @base.tables.each(
+    @tables.each(
         ('a word of the API with more behind it', 'queues-of-mine'),
         ('another word with more behind it', 'healthy'),
         ('ping in capitals', 'PING'),
@@ -104,10 +108,10 @@ class TestLongForm(LongFormTestCase):
         self.assertEqual(['mine'], [queue['name'] for queue in queues])
         self.assertEqual(([], None), self.queue_page(href, project=base.ABSENT))
         self.ask('PUT', queues[0]['href'], status=204)
-        header = base.parse.unquote_to_bytes(project).decode('latin-1')
+        header = parse.unquote_to_bytes(project).decode('latin-1')
         self.assertEqual(['mine'], self.list_of(header))
 
-    @base.tables.each(
+    @tables.each(
         ('257 characters', 'p' * 257),
         ('a comma', 'a,b'),
         ('a nul', 'a%00b'),
@@ -130,7 +134,7 @@ class TestLongForm(LongFormTestCase):
 class TestRoutes(base.ApiTestCase):
     shared = True
 
-    @base.tables.each(
+    @tables.each(
         ('the version without a slash', ''),
         ('a list of queues with a slash behind it', '/queues/'),
         ('a queue with a slash behind it', '/queues/demo/'),
