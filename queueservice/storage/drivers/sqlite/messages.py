@@ -37,8 +37,10 @@ BODY = 'coalesce(body, (SELECT body FROM bodies WHERE life = messages.life AND p
 COLUMNS = ', '.join(BODY if field == 'body' else field for field in messages.Message.__struct_fields__)
 STORED = 'life, position, available_at, expires_at, created_at, claim_count, client, checksum, state, size, body'
 
-# Where messages are looked for. Without INDEXED BY, SQLite would prefer the primary key and walk over all that is
-# claimed; these indexes hold all that the conditions ask for.
+# Where messages are looked for. SQLite does not know how they lie: without INDEXED BY it would walk over all that is
+# claimed, and with the plain column instead of +column it may prefer an index of times to one of names.
+# The indexes named here hold all that the conditions ask for.
+ALIVE = '+expires_at > ?'
 ALL = 'messages WHERE life = ?'
 FREE = 'messages INDEXED BY messages_free WHERE life = ? AND available_at = 0'
 LAPSED = """messages INDEXED BY messages_free
@@ -232,13 +234,13 @@ def _select_positions(connection, queue, selection, now):
 
 
 def _select_claim(connection, queue, selection, now):
-    return _select(connection, queue, selection, now, 'claim_id = ? AND available_at > ?', selection.claim_id, now)
+    return _select(connection, queue, selection, now, 'claim_id = ? AND +available_at > ?', selection.claim_id, now)
 
 
 def _select(connection, queue, selection, now, condition, *values):
     rows = connection.execute(
         f'SELECT {COLUMNS} FROM messages WHERE life = (SELECT life FROM heads WHERE queue_id = ?) '
-        f'AND expires_at > ? AND {condition} ORDER BY position',
+        f'AND {ALIVE} AND {condition} ORDER BY position',
         (queue.id, now, *values),
     ).fetchall()
     if not rows:
@@ -258,7 +260,8 @@ def _list(connection, queue, selection, now):
             source, lapsed = ALL, []
     found, end = _walk(connection, head.life, source, selection, now)
     if lapsed:
-        found += _pick(connection, head.life, [position for (position,) in lapsed], selection, now)
+        places = [position for (position,) in lapsed if position > selection.after]
+        found += _pick(connection, head.life, places, selection, now)
         found.sort(key=_position)
         if end is not None:
             found = [message for message in found if message.position <= end]
@@ -298,8 +301,8 @@ def _pick(connection, life, positions, selection, now):
     conditions, values = _only_from_others(selection)
     rows = connection.execute(
         f'SELECT {COLUMNS} FROM messages '
-        f'WHERE life = ? AND expires_at > ? AND position > ? AND position IN ({_marks(len(positions))}) {conditions}',
-        (life, now, selection.after, *positions, *values),
+        f'WHERE life = ? AND {ALIVE} AND position IN ({_marks(len(positions))}) {conditions}',
+        (life, now, *positions, *values),
     ).fetchall()
     return _read(rows, now)
 
@@ -454,7 +457,7 @@ def _change(connection, head, claim_id, change, now):
         where, place = f'AND position IN ({_marks(len(change.positions))})', change.positions
     rows = connection.execute(
         f'UPDATE messages SET {sets} '
-        f'WHERE claim_id = ? AND life = ? AND available_at > ? AND expires_at > ? {where} RETURNING position',
+        f'WHERE claim_id = ? AND life = ? AND +available_at > ? AND {ALIVE} {where} RETURNING position',
         (*values, claim_id, head.life, now, now, *place),
     ).fetchall()
     if rows:
@@ -470,7 +473,7 @@ def _delete(connection, queue, positions, now, claim_ids, unclaimed, all_or_none
     rows = connection.execute(
         'SELECT life, position, available_at, claim_id, size FROM messages '
         'WHERE life = (SELECT life FROM heads WHERE queue_id = ?) '
-        f'AND expires_at > ? AND position IN ({_marks(len(positions))}) ORDER BY position',
+        f'AND {ALIVE} AND position IN ({_marks(len(positions))}) ORDER BY position',
         (queue.id, now, *positions),
     ).fetchall()
     if not rows:
@@ -536,7 +539,7 @@ def _stats(connection, queue, now):
     free = head.messages - expired.messages - claimed - delayed
     oldest, newest = (
         connection.execute(
-            'SELECT position, created_at FROM messages WHERE life = ? AND expires_at > ? '
+            f'SELECT position, created_at FROM messages WHERE life = ? AND {ALIVE} '
             f'ORDER BY position {direction} LIMIT 1',
             (head.life, now),
         ).fetchone()

@@ -180,13 +180,20 @@ def _prepare_table(connection, table: records.Table) -> None:
         declared = ', '.join(f'"{field}" {kind}' for field, kind in types.items())
         connection.execute(f'CREATE TABLE "{table.name}" ({declared}, PRIMARY KEY ({_list(table.key)}))')
     else:
-        for field in types.keys() - present:
-            connection.execute(f'ALTER TABLE "{table.name}" ADD COLUMN "{field}" {types[field]}')
-    expiry = ((table.expires,),) if table.expires else ()
-    for kind, sets in (('UNIQUE INDEX', table.unique), ('INDEX', table.indexes + expiry)):
-        for fields in sets:
-            name = '_'.join((table.name, *fields))
-            connection.execute(f'CREATE {kind} IF NOT EXISTS "{name}" ON "{table.name}" ({_list(fields)})')
+        for field in types:
+            if field not in present:
+                connection.execute(f'ALTER TABLE "{table.name}" ADD COLUMN "{field}" {types[field]}')
+    for fields in table.unique:
+        _prepare_index(connection, 'UNIQUE INDEX', table, fields, fields)
+    expiry = [(table.expires,)] if table.expires else []
+    for fields in (*table.indexes, *expiry):
+        # Every order is completed by the key.
+        _prepare_index(connection, 'INDEX', table, fields, dict.fromkeys((*fields, *table.key)))
+
+
+def _prepare_index(connection, kind, table, fields, columns):
+    name = '_'.join((table.name, *fields))
+    connection.execute(f'CREATE {kind} IF NOT EXISTS "{name}" ON "{table.name}" ({_list(columns)})')
 
 
 def _list(fields) -> str:
