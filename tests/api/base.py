@@ -42,7 +42,7 @@ def in_versions(*versions):
         suite.version = versions[-1]
         for version in versions[:-1]:
             name = f'{suite.__name__}V{version.replace(".", "_")}'
-            copy = type(name, (suite,), {'__module__': suite.__module__, 'version': version, '_service': None})
+            copy = type(name, (suite,), {'__module__': suite.__module__, 'version': version})
             setattr(sys.modules[suite.__module__], name, copy)
         return suite
 
@@ -54,18 +54,10 @@ class ApiTestCase(tables.Tables, testtools.TestCase):
     #: Fields of `model.limits.Limits` and of `api.app.Settings` that are not as they are by default.
     limits: dict = {}
     settings: dict = {}
-    #: Whether all tests of the class ask one service: for long tables of requests that have no effect.
-    shared = False
-    _service = None
 
     def setUp(self):
         super().setUp()
-        if self.shared and self._service is None:
-            type(self)._service = self.make_service()
-        self.use(self._service or self.make_service())
-
-    def make_service(self):
-        return services.Service(self.make_driver(), limits.Limits(**self.limits), **self.settings)
+        self.use(services.Service(self.make_driver(), limits.Limits(**self.limits), **self.settings))
 
     def make_driver(self):
         return drivers.build_memory()
@@ -75,8 +67,7 @@ class ApiTestCase(tables.Tables, testtools.TestCase):
         self.service = service
         self.clock = service.clock
         self.app = webtest.TestApp(service.app)
-        if not self.shared:
-            self.addCleanup(service.driver.close)
+        self.addCleanup(service.driver.close)
 
     # -- HTTP ------------------------------------------------------------------------------------
 

@@ -209,8 +209,6 @@ class TestAnyValue(BodyTestCase):
 
 @base.in_versions('1', '1.1', '2')
 class TestRefusal(BodyTestCase):
-    shared = True
-
     @tables.each(*MALFORMED)
     def test_a_body_cannot_be(self, body):
         answer = self.post('/queues/demo/messages', self.raw(body), status=400)

@@ -102,8 +102,6 @@ class TestOptional(base.ApiTestCase):
 
 @base.in_versions('1', '1.1', '2')
 class TestClientId(base.ApiTestCase):
-    shared = True
-
     @tables.each(
         ('hyphens', '3381af92-2b9e-11e3-b191-71861300734c'),
         ('no hyphens', '3381af922b9e11e3b19171861300734c'),
@@ -152,8 +150,6 @@ class TestAnyClientId(base.ApiTestCase):
 
 @base.in_versions('1', '1.1', '2')
 class TestProject(base.ApiTestCase):
-    shared = True
-
     @tables.each(
         ('a letter', 'p'),
         ('256 characters', 'p' * 256),
@@ -192,8 +188,6 @@ class TestProject(base.ApiTestCase):
 
 @base.in_versions('1', '1.1', '2')
 class TestAccept(base.ApiTestCase):
-    shared = True
-
     @tables.each(
         ('json', 'application/json'),
         ('anything', '*/*'),

@@ -39,8 +39,6 @@ _MALFORMED_SECONDS = (
 
 
 class HostileTestCase(base.ApiTestCase):
-    shared = True
-
     def setUp(self):
         super().setUp()
         self.put('/queues/demo')
@@ -255,8 +253,6 @@ class TestQueries(HostileTestCase):
 
 @base.in_versions('1', '1.1', '2')
 class TestHeaders(HostileTestCase):
-    shared = False
-
     @tables.each(
         ('a method in a header', {'X-HTTP-Method-Override': 'DELETE'}),
         ('a host', {'Host': 'evil.example/..'}),

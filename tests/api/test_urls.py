@@ -132,8 +132,6 @@ class TestLongForm(LongFormTestCase):
 
 @base.in_versions('1', '1.1', '2')
 class TestRoutes(base.ApiTestCase):
-    shared = True
-
     @tables.each(
         ('the version without a slash', ''),
         ('a list of queues with a slash behind it', '/queues/'),
