@@ -19,6 +19,7 @@ import bisect
 import heapq
 import itertools
 import math
+import sys
 import threading
 import time
 
@@ -104,6 +105,15 @@ class Chunk:
         # Before these instants no message in here expires, or becomes free by itself.
         self.expires_at = math.inf
         self.returns_at = math.inf
+
+
+class Tally:
+    """What a project keeps: see Usage."""
+
+    __slots__ = ('bytes', 'claimed', 'delayed', 'messages', 'queues')
+
+    def __init__(self):
+        self.queues = self.messages = self.claimed = self.delayed = self.bytes = 0
 
 
 class Log:
@@ -197,7 +207,7 @@ class Log:
             chunk = self.chunks[returned[at]]
             slots = chunk.slots
             places = chunk.back[bisect.bisect_left(chunk.back, position) :]
-            yield zip(places, [slots[place & MASK] for place in places], strict=True)
+            yield ((place, slots[place & MASK]) for place in places)
 
     # What becomes of a slot
 
@@ -360,11 +370,12 @@ class Log:
         usage = self.usage
         self.next = position
         self.messages += count
-        self.delayed += delayed
         self.bytes += size
         usage.messages += count
-        usage.delayed += delayed
         usage.bytes += size
+        if delayed:
+            self.delayed += delayed
+            usage.delayed += delayed
 
     def page(self, selection):
         """The messages that `selection` lists, as a Page. Settled."""
@@ -426,7 +437,7 @@ class Log:
         if limit <= 0:
             # Room comes back when a claimed message does, or when it expires.
             return ports.Claimed([], [], self.due if self.claimed else None)
-        most = math.inf if max_claims is None else max_claims
+        most = sys.maxsize if max_claims is None else max_claims
         # The next call looks again through the chunks of what this one chose, hence the second part.
         budget = ports.SCAN_BUDGET + CHUNK * (limit + ports.DEAD_LIMIT)
         chosen = []
@@ -482,23 +493,20 @@ class Log:
         """Add what no claim came to yet, and move `fresh` behind it; the budget that is left."""
         for stretch in self._walk(self.fresh):
             for item in stretch:
-                position, slot = item
+                slot = item[1]
                 if slot is None:
                     continue
                 if slot.available_at:
                     budget -= 1
                 elif slot.claim_count < most:
                     chosen.append(item)
-                    if len(chosen) == limit:
-                        self.fresh = position + 1
-                        return budget
                 elif len(dead) < ports.DEAD_LIMIT:
                     dead.append(item)
                 else:
-                    self._come_back([position])
+                    self._come_back([item[0]])
                     budget -= 1
-                if not budget:
-                    self.fresh = position + 1
+                if len(chosen) == limit or not budget:
+                    self.fresh = item[0] + 1
                     return budget
         self.fresh = self.next
         return budget
@@ -507,13 +515,13 @@ class Log:
         """Lease the (position, slot) of `items`, and raise their counts by `raised`; the messages."""
         claim_id = claim.id
         ttl = claim.ttl
-        number = None
+        last = -1
         held = []
         leased = []
         for position, slot in items:
-            if position >> BITS != number:
-                number = position >> BITS
-                chunk = self.chunks[number]
+            if position > last:
+                chunk = self.chunks[position >> BITS]
+                last = position | MASK
                 if ends_at < chunk.returns_at:
                     self._return_at(chunk, ends_at)
             slot.available_at = ends_at
@@ -686,7 +694,7 @@ class MessageStore:
     def __init__(self):
         self.lock = threading.Lock()
         self._lives = {}  # queue id -> Life
-        self._usages = {}  # (namespace, project) -> Usage
+        self._usages = {}  # (namespace, project) -> Tally
         self._clients = {}
         self._agenda = []  # heap of (instant, tie, Life) for the sweep: one for each life, and some that were
         self._ties = itertools.count()
@@ -696,7 +704,7 @@ class MessageStore:
 
     def begin(self, queue_id, namespace, project, revision):
         with self.lock:
-            usage = self._usages.setdefault((namespace, project), ports.Usage())
+            usage = self._usages.setdefault((namespace, project), Tally())
             usage.queues += 1
             self._lives[queue_id] = Life(revision, usage)
 
@@ -786,7 +794,9 @@ class MessageStore:
     def usage(self, namespace, project):
         with self.lock:
             usage = self._usages.get((namespace, project))
-            return ports.Usage() if usage is None else msgspec.structs.replace(usage)
+            if usage is None:
+                return ports.Usage()
+            return ports.Usage(usage.queues, usage.messages, usage.claimed, usage.delayed, usage.bytes)
 
     def sweep(self, now, limit):
         done = 0
