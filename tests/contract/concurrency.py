@@ -508,6 +508,71 @@ class _Contract:
         self.assertEqual(turns * 3, len(left))
         self.assertEqual([list(left)] * 6, answers)
 
+    def test_what_many_take_at_once_is_taken_once(self):
+        posted = self.fill(int(200 * SCALE))
+
+        def take(driver):
+            taken = []
+            while True:
+                claim = messages.Claim(messages.new_id(), 60, time.time() + 60)
+                found = driver.messages.claim(self.queue, claim, 3, time.time(), keep_until=0, take=True).messages
+                if not found:
+                    return taken
+                taken += [message.position for message in found]
+
+        taken = self.act(*[take] * 6)
+
+        self.assertEqual(posted, sorted(itertools.chain(*taken)))
+        for positions in taken:
+            self.assertEqual(sorted(positions), positions)
+        self.assertEqual([], self.everything())
+
+    def fill(self, count):
+        now = time.time()
+        drafts = [messages.Draft(b'1', expires_at=now + 3600)] * count
+        return [appended.position for appended in self.driver.messages.append(self.queue, drafts, now)]
+
+    def test_no_more_is_in_flight_than_may_be(self):
+        posted = self.fill(100)
+
+        def claim(driver):
+            claim = messages.Claim(messages.new_id(), 60, time.time() + 60)
+            claimed = driver.messages.claim(self.queue, claim, 4, time.time(), keep_until=0, in_flight=10)
+            return [message.position for message in claimed.messages]
+
+        leased = self.act(*[claim] * 8)
+
+        self.assertEqual(posted[:10], sorted(itertools.chain(*leased)))
+
+    def test_what_is_derived_is_stored_once_with_its_cause(self):
+        outbox = drivers.make_queue(self.driver, 'outbox')
+        turns = int(40 * SCALE)
+
+        def post(name, driver):
+            now = time.time()
+            for turn in range(turns):
+                drafts = [
+                    messages.Draft(b'1', expires_at=now + 3600, key=f'{turn}', key_until=now + 3600),  # all post it
+                    messages.Draft(b'1', expires_at=now + 3600, key=f'{turn} {name}', key_until=now + 3600),
+                ]
+                driver.messages.append(
+                    self.queue,
+                    drafts,
+                    now,
+                    derive=lambda stored: [
+                        (outbox, [messages.Draft(b'%d' % each.position, expires_at=now + 3600) for each in stored])
+                    ],
+                )
+            return []
+
+        self.act(*(functools.partial(post, name) for name in 'abcd'))
+
+        stored = [position for position, _ in self.everything()]
+        selection = ports.Selection(limit=100_000)
+        derived = self.driver.messages.select(outbox, selection, time.time()).messages
+        self.assertEqual(turns * 5, len(stored))
+        self.assertEqual(stored, [int(message.body) for message in derived])
+
     def test_a_post_by_an_old_revision_leaves_no_trace(self):
         turns = int(40 * SCALE)
 

@@ -351,6 +351,30 @@ class MessageStoreContract:
         self.assertEqual([b'"a"', b'"c"', b'"b"', b'"plain"', b'"d"'], bodies)
         self.assertEqual([answers[1].position, answers[3].position, answers[4].position], self.everything()[2:])
 
+    def test_a_key_that_stands_twice_in_a_batch_is_stored_once(self):
+        [first, second] = self.append(self.keyed('a', b'"first"'), self.keyed('a', b'"second"'))
+
+        self.assertEqual((False, ports.Appended(first.position, True)), (first.repeated, second))
+        self.assertEqual([b'"first"'], [message.body for message in self.select().messages])
+
+    def test_a_key_that_stands_twice_in_a_batch_with_two_digests_is_refused(self):
+        self.assertRaises(
+            errors.KeyReused, self.append, self.keyed('a', digest=b'd1'), self.draft(), self.keyed('a', digest=b'd2')
+        )
+
+        self.assertEqual([], self.everything())
+        self.assertFalse(self.append(self.keyed('a'))[0].repeated)
+
+    def test_a_repetition_does_not_lengthen_the_memory_of_a_key(self):
+        self.append(self.keyed('a', window=10))
+        self.clock.advance(5)
+        self.append(self.keyed('a', window=HOUR))
+        self.clock.advance(5)
+
+        [appended] = self.append(self.keyed('a'))
+
+        self.assertFalse(appended.repeated)
+
     def test_a_repeated_append_with_a_stale_revision_is_stale(self):
         self.append(self.keyed('a'))
         drivers.change_queue(self.driver, self.queue)
@@ -386,6 +410,20 @@ class MessageStoreContract:
         self.assertEqual([b'1', b'2'], [message.body for message in self.select(queue=one).messages])
         self.assertEqual([b'3'], [message.body for message in self.select(queue=two).messages])
         self.assertEqual((1, 2, 1), tuple(self.stats(queue).total for queue in (self.queue, one, two)))
+
+    def test_messages_may_be_derived_for_the_same_queue(self):
+        self.append(
+            self.draft(b'1'), derive=lambda stored: [(self.queue, [self.draft(b'2')]), (self.queue, [self.draft(b'3')])]
+        )
+
+        self.assertEqual([b'1', b'2', b'3'], [message.body for message in self.select().messages])
+        self.assertEqual((3, 0, 0), self.counts())
+
+    def test_an_error_while_deriving_writes_nothing(self):
+        self.assertRaises(ZeroDivisionError, self.append, self.keyed('a'), derive=lambda stored: 1 / 0)
+
+        self.assertEqual([], self.everything())
+        self.assertFalse(self.append(self.keyed('a'))[0].repeated)
 
     def test_deriving_nothing_changes_nothing(self):
         [appended] = self.append(self.draft(), derive=lambda stored: [])
@@ -764,6 +802,14 @@ class MessageStoreContract:
 
         self.assertEqual([one, three], _positions(found))
         self.assertEqual([], self.select(positions=()).messages)
+
+    def test_a_position_that_is_named_twice_counts_once(self):
+        [one, two] = self.post(2)
+
+        self.assertEqual([one, two], _positions(self.select(positions=(two, one, two)).messages))
+        self.assertEqual(([one], []), self.delete(one, one))
+        self.assertEqual(([], [two]), self.delete(two, two, unclaimed=False))
+        self.assertEqual((1, 0, 0), self.counts())
 
     def test_positions_are_not_cut_off_at_the_limit_of_lists(self):
         positions = self.post(30)
@@ -1169,6 +1215,7 @@ class MessageStoreContract:
 
         self.assertEqual(positions[:3], _positions(taken))
         self.assertEqual([b'1', b'2', b'3'], [message.body for message in taken])
+        self.assertEqual([1, 1, 1], [message.claim_count for message in taken])
         self.assertEqual(positions[3:], self.everything())
         self.assertEqual((2, 0, 0), self.counts())
         self.assertEqual(([], []), self.delete(*positions[:3]))
@@ -1372,6 +1419,16 @@ class MessageStoreContract:
 
         self.assertEqual([three], self.held(theirs))
         self.assertEqual([b'"x"', b'"x"', b'', b'', b''], [message.state for message in self._all()])
+
+    def test_a_message_that_is_named_in_two_changes_is_answered_once_and_the_first_release_counts(self):
+        [position] = self.post()
+        claim_id, _ = self.lease()
+        extend = messages.Change(ends_at=self.clock() + HOUR, ttl=HOUR)
+
+        self.assertEqual([position], self.renew(claim_id, extend, messages.Change(), extend))
+
+        self.assertEqual((1, 0, 0), self.counts())
+        self.assertEqual([], self.held(claim_id))
 
     def test_no_changes_change_nothing(self):
         self.post(2)

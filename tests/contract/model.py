@@ -108,7 +108,7 @@ class MessageStore:
                     life = self._life(other, now, current=True)
                     for draft in derived:
                         life.put(draft, now)
-        except errors.StorageError:
+        except BaseException:
             self._lives = before
             raise
         return [answer for answer, _ in put]
@@ -183,7 +183,7 @@ class MessageStore:
 
     def renew(self, queue, claim_id, changes, now):
         life = self._life(queue, now)
-        changed = []
+        changed = set()
         for change in changes:
             for message in life.held(claim_id):
                 if change.positions is not None and message.position not in change.positions:
@@ -195,8 +195,8 @@ class MessageStore:
                 message.expires_at = max(message.expires_at, change.keep_until)
                 if change.state is not None:
                     message.state = change.state
-                changed.append(message.position)
-        return changed
+                changed.add(message.position)
+        return sorted(changed)
 
     def delete(self, queue, positions, now, *, claim_ids=(), unclaimed=True, all_or_none=False):
         life = self._life(queue, now)
