@@ -6,6 +6,7 @@ uses it first, and again after a fork.
 """
 
 import atexit
+import os
 
 from oslo_log import log
 
@@ -21,6 +22,7 @@ def build_application():
     atexit.register(driver.close)
     services = bootstrap.build_services(driver, bootstrap.read_limits(conf))
     services.housekeeping.start()
+    os.register_at_fork(after_in_child=services.housekeeping.start)
     return bootstrap.build_application(conf, services)
 
 

@@ -50,7 +50,7 @@ OPTIONS = [
     cfg.BoolOpt(
         'message_delete_with_claim_id',
         default=False,
-        help='Let API v2 delete messages only under the claims that hold them: by a claim_id for one message, by '
+        help='Let messages be deleted only under the claims that hold them: by a claim_id for one message, by '
         'claim_ids for several.',
     ),
 ]

@@ -43,12 +43,7 @@ class DeadLetters:
         target = queue.key._replace(name=queue.settings.dead_letter_queue)
         drafts = [self._draft(queue, message, now) for message in dead]
         try:
-            while True:
-                try:
-                    self._store.append(self._queues.ensure(target), drafts, now)
-                    break
-                except storage_errors.Stale:
-                    self._queues.load(target)
+            self._queues.use(target, lambda letters: self._store.append(letters, drafts, now), create=True)
             positions = [message.position for message in dead]
             self._store.delete(queue, positions, now, claim_ids=(claim.id,), unclaimed=False)
         except storage_errors.Unavailable:

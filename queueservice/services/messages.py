@@ -72,23 +72,21 @@ class Messages:
         :raises KeyReused: the idempotency key came with another digest before.
         """
         now = self._clock()
-        queue = self._queues.find(key)
-        while True:
-            if queue is None and not create:
-                raise errors.QueueNotFound(queue=key.name)
-            settings = queue.settings if queue else _DEFAULTS
+
+        def draft(settings):
             self._limits.check_post_size(size, settings.max_messages_post_size)
-            drafts = self._draft(posted, client, settings if queue_defaults else _DEFAULTS, now, idempotency)
-            if queue is None:
-                queue = self._queues.ensure(key)
-            try:
-                appended = self._store.append(queue, drafts, now)
-            except storage_errors.Stale:
-                queue = self._queues.load(key)
-            except storage_errors.KeyReused:
-                raise errors.KeyReused() from None
-            else:
-                return messages.encode_positions(queue.id, [one.position for one in appended])
+            return self._draft(posted, client, settings if queue_defaults else _DEFAULTS, now, idempotency)
+
+        def append(queue):
+            appended = self._store.append(queue, draft(queue.settings), now)
+            return messages.encode_positions(queue.id, [one.position for one in appended])
+
+        if self._queues.find(key) is None:
+            draft(_DEFAULTS)  # refuses what is to be refused before anything is made
+        try:
+            return self._queues.use(key, append, create=create)
+        except storage_errors.KeyReused:
+            raise errors.KeyReused() from None
 
     def page(
         self,

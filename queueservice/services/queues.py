@@ -51,15 +51,19 @@ class Queues:
         key: queues.QueueKey,
         action: collections.abc.Callable[[queues.Queue], _Answer],
         missing: collections.abc.Callable[[], _Answer] | None = None,
+        create: bool = False,
     ) -> _Answer:
         """Call `action` with the queue, again with the present one if it turns out to be stale.
 
         :param missing: gives the answer where there is no such queue.
-        :raises QueueNotFound: there is none, and no `missing`.
+        :param create: make the queue, with no metadata, where there is none.
+        :raises QueueNotFound: there is none, and neither `missing` nor `create`.
         """
         for _ in range(_ATTEMPTS):
-            queue = self._known.get(key) or self.load(key)
-            if queue is None:
+            queue = self._known.get(key) or self.load(key) or (create and self._insert(key, {}))
+            if not queue:
+                if create:
+                    continue  # somebody else was quicker
                 if missing is None:
                     raise errors.QueueNotFound(queue=key.name)
                 return missing()
@@ -71,7 +75,7 @@ class Queues:
 
     def ensure(self, key: queues.QueueKey) -> queues.Queue:
         """The queue; made with no metadata if there is none."""
-        return self._known.get(key) or self.load(key) or self._insert(key, {}) or self.ensure(key)
+        return self.use(key, lambda queue: queue, create=True)
 
     def load(self, key: queues.QueueKey) -> queues.Queue | None:
         """The queue as it is stored now, or None."""

@@ -114,6 +114,8 @@ class TestLongForm(LongFormTestCase):
     @tables.each(
         ('257 characters', 'p' * 257),
         ('a comma', 'a,b'),
+        ('a dot', '.'),
+        ('two dots', '..'),
         ('a nul', 'a%00b'),
         ('a line break', 'a%0Ab'),
         ('a byte that is no utf 8', 'a%FFb'),

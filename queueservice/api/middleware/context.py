@@ -117,6 +117,8 @@ class ContextMiddleware:
         base = dialect.path
         if url_project is not None:
             project = queues.check_project(url_project)
+            if project in ('.', '..'):
+                raise errors.NameInvalid(description='Project ids in a URL may not be "." or "..": proxies fold them.')
             base = f'{base}/{parse.quote(project, safe="")}'
         elif project is not None:
             project = queues.check_project(_decode(project))
