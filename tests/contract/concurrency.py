@@ -178,7 +178,7 @@ class Claimer(Actor):
             case 'release':
                 self.release(store, claim, positions)
             case 'late':
-                time.sleep(max(0, claim.ends_at - time.time()) + self.pick.choice([-0.01, 0, 0.01]))
+                time.sleep(max(0, claim.ends_at - time.time() + self.pick.choice([-0.01, 0, 0.01])))
                 self.pick.choice([self.delete, self.release])(store, claim, positions)
 
     def delete(self, store, claim, positions):
