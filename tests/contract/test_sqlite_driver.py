@@ -274,6 +274,18 @@ class CostTest(SQLiteTest):
 
         self.assert_as_cheap(before, costs('queue-001500'))
 
+    def test_a_page_of_records_costs_what_it_returns_where_many_share_a_value(self):
+        table = records.Table('things', {'id': str, 'rank': int}, ('id',), indexes=(('rank',),))
+        self.patch(tables, 'ALL', (*tables.ALL, table))
+        self.driver.prepare()
+
+        def costs(count):
+            self.driver.records.insert(table, [{'id': f'{number:06}', 'rank': 1} for number in range(count)])
+            page = records.Query(order=(('rank', False),))
+            return {'page': self.cost(lambda: self.driver.records.find(table, page))}
+
+        self.assert_as_cheap(costs(50), costs(3000))
+
     def _make_queues(self, first, end):
         template = self.driver.records.find(tables.QUEUES, records.Query()).records[0]
         rows = [{**template, 'id': messages.new_id(), 'name': f'queue-{number:06}'} for number in range(first, end)]
@@ -511,16 +523,33 @@ class FaultTest(SQLiteTest):
         self.post()
         self.assertEqual(2, self.total())
 
+    def test_messages_go_to_the_file_that_is_at_the_path_now(self):
+        """Who restores a copy under a running service loses what came after it, and nothing more."""
+        self.post()
+        self.driver.close()
+        copy = self.folder / 'copy'
+        copy.write_bytes(self.path.read_bytes())
+        self.post(5)
+        for name in ('queueservice.db', 'queueservice.db-wal', 'queueservice.db-shm'):
+            (self.folder / name).unlink()
+        copy.rename(self.path)
+
+        self.post()
+
+        self.driver.close()
+        self.assertEqual([1, 2], [message.position for message in self.list().messages])
+
     def test_a_file_that_is_missing_is_unavailable_and_is_not_made(self):
-        opened = driver.Driver(self.folder / 'missing' / 'queueservice.db')
+        for path in (self.folder / 'missing.db', self.folder / 'missing' / 'queueservice.db'):
+            opened = driver.Driver(path)
+            self.addCleanup(opened.close)
 
-        self.assertRaises(errors.Unavailable, opened.ping)
-        self.assertRaises(errors.Unavailable, opened.messages.usage, 'project', 'project-1')
+            self.assertRaises(errors.Unavailable, opened.ping)
+            self.assertRaises(errors.Unavailable, opened.messages.usage, 'project', 'project-1')
 
-        self.assertFalse((self.folder / 'missing').exists())
-        opened.prepare()
-        opened.ping()
-        opened.close()
+            self.assertFalse(path.exists())
+            opened.prepare()
+            opened.ping()
 
     def test_damage_is_unavailable_and_said_to_the_operator(self):
         self.post(2000, body=b'x' * 500)
