@@ -163,7 +163,7 @@ def _gunicorn_settings(conf, driver):
     return {
         'bind': f'{host}:{server.port}',
         'workers': server.workers or (min(os.cpu_count() or 1, 8) if driver.shared else 1),
-        'threads': server.threads or (8 if driver.shared else 1),
+        'threads': server.threads,
         'worker_class': 'gthread',
         'accesslog': '-' if server.access_log else None,
         'graceful_timeout': server.graceful_timeout,
