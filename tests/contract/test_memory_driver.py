@@ -54,7 +54,15 @@ class TinyParts:
     """The contract again, with parts so small that every test crosses their borders."""
 
     def setUp(self):
-        for name, value in {'BITS': 1, 'CHUNK': 2, 'MASK': 1, 'SLICE': 2, 'LOOKS': 1, 'CLIENTS': 1}.items():
+        for name, value in {
+            'BITS': 1,
+            'CHUNK': 2,
+            'MASK': 1,
+            'SLICE': 2,
+            'PASSES': 1,
+            'LOOKS': 1,
+            'CLIENTS': 1,
+        }.items():
             self.patch(memory, name, value)
         self.patch(memory_records, 'FIRST_SLICE', 1)
         self.patch(memory_records, 'SLICE', 2)
@@ -223,7 +231,7 @@ class SlicesTest(MemoryTest):
             self.store.clear(self.queue, self.clock())
 
     def test_a_claim_that_passes_over_very_many_delayed_messages(self):
-        self.patch(ports, 'SCAN_BUDGET', 100)
+        self.patch(memory, 'PASSES', 100)
         self.post(20_000, delay=MINUTE)
         [free] = self.post()
 
@@ -234,7 +242,7 @@ class SlicesTest(MemoryTest):
         self._assert_at_once(lambda: self.claim(1))
 
     def test_a_claim_that_passes_over_very_many_dead_messages(self):
-        self.patch(ports, 'SCAN_BUDGET', 100)
+        self.patch(memory, 'PASSES', 100)
         poison = self.post(20_000, claim_count=5)
         good = self.post(5)
 
@@ -249,7 +257,7 @@ class SlicesTest(MemoryTest):
         self.assertEqual(poison[40:50], _positions(claimed.messages))
 
     def test_good_messages_among_very_many_dead_ones(self):
-        self.patch(ports, 'SCAN_BUDGET', 100)
+        self.patch(memory, 'PASSES', 100)
         good = [self.post(400, claim_count=5) and self.post()[0] for _ in range(50)]
         claim = messages.Claim(messages.new_id(), MINUTE, self.clock() + MINUTE)
         self.store.claim(self.queue, claim, 100_000, self.clock(), keep_until=0)

@@ -36,6 +36,8 @@ MASK = CHUNK - 1
 
 #: How many slots are settled or freed while the lock is held once.
 SLICE = 2048
+#: How many delayed and dead messages a claim passes over while the lock is held once.
+PASSES = 8192
 #: How many chunks an empty claim looks through to say exactly when to come back.
 LOOKS = 16
 #: How many clients are remembered, so that equal ones share one object.
@@ -439,7 +441,7 @@ class Log:
             return ports.Claimed([], [], self.due if self.claimed else None)
         most = sys.maxsize if max_claims is None else max_claims
         # The next call looks again through the chunks of what this one chose, hence the second part.
-        budget = ports.SCAN_BUDGET + CHUNK * (limit + ports.DEAD_LIMIT)
+        budget = PASSES + CHUNK * (limit + ports.DEAD_LIMIT)
         chosen = []
         dead = []
         if self.returned:
@@ -547,14 +549,11 @@ class Log:
                 break
             keep_until = change.keep_until
             goes_on = change.ends_at is not None
-            if goes_on:
-                ttl = change.ttl
-                available_at = change.ends_at
-                holder = claim_id
-            else:
-                ttl = 0
-                available_at = change.available_at if change.available_at > now else 0
-                holder = None
+            available_at = change.ends_at if goes_on else change.available_at
+            if available_at <= now:
+                goes_on = False
+                available_at = 0
+            holder, ttl = (claim_id, change.ttl) if goes_on else (None, 0)
             reached = []
             number = None
             for position in held if change.positions is None else sorted(set(change.positions)):

@@ -54,7 +54,6 @@ _TESTS = {
     'has': _compare(operator.contains),
 }
 
-
 #: The operators that a budget is for.
 _SEARCHED = ('contains', 'has')
 
@@ -178,9 +177,8 @@ def _stretch(index, where, equal, order, after):
         there = (*prefix, True, value)
         if field in index.fields[:bound] and op == '=' and value == equal[field]:
             continue
-        if field not in index.fields[bound : bound + 1] or value is None:
-            op = None
-        match op:
+        narrows = field in index.fields[bound : bound + 1] and value is not None
+        match op if narrows else None:
             case '>=':
                 low, high = there, highest
             case '>':
