@@ -544,6 +544,36 @@ class _Contract:
 
         self.assertEqual(posted[:10], sorted(itertools.chain(*leased)))
 
+    def test_very_many_messages_whose_claims_lapse_at_once_are_claimed_once_each(self):
+        posted = self.fill(6000)
+        start = time.time()
+        for number in range(6):
+            claim = messages.Claim(messages.new_id(), 1, start + 0.1 + number / 20)
+            self.driver.messages.claim(self.queue, claim, 1000, start, keep_until=0)
+
+        def claim(driver):
+            claimed = []
+            while True:
+                now = time.time()
+                claim = messages.Claim(messages.new_id(), 60, now + 60)
+                found = driver.messages.claim(self.queue, claim, 50, now, keep_until=0).messages
+                claimed += [(message.position, message.claim_count) for message in found]
+                if not found and now > start + 0.4:  # all have lapsed
+                    return claimed
+                time.sleep(0 if found else 0.005)
+
+        def count(driver):
+            totals, stop_at = set(), time.time() + 0.5
+            while time.time() < stop_at:
+                totals.add(driver.messages.stats(self.queue, time.time()).total)
+            return totals
+
+        [totals, *claimed] = self.act(count, *[claim] * 4)
+
+        self.assertEqual({6000}, totals)
+        self.assertEqual([(position, 2) for position in posted], sorted(itertools.chain(*claimed)))
+        self.assertEqual(6000, self.driver.messages.stats(self.queue, time.time()).claimed)
+
     def test_what_is_derived_is_stored_once_with_its_cause(self):
         outbox = drivers.make_queue(self.driver, 'outbox')
         turns = int(40 * SCALE)
