@@ -20,6 +20,8 @@ from queueservice.model import messages
 from queueservice.storage import errors, records, tables
 from queueservice.storage import messages as ports
 from queueservice.storage.drivers.sqlite import database, driver, schema, writer
+from queueservice.storage.drivers.sqlite import messages as store
+from tests.contract import machine
 from tests.fixtures import clock, drivers
 
 HOUR = 3600
@@ -290,6 +292,18 @@ class CostTest(SQLiteTest):
         template = self.driver.records.find(tables.QUEUES, records.Query()).records[0]
         rows = [{**template, 'id': messages.new_id(), 'name': f'queue-{number:06}'} for number in range(first, end)]
         self.driver.records.insert(tables.QUEUES, rows)
+
+
+class SmallStepsTest(machine.MachineContract, testtools.TestCase):
+    """Random histories are answered right where everything is done in many small steps, too."""
+
+    def make_driver(self):
+        limits = {'LONG_BODY': 1, 'SLICE': 2, 'PATIENCE': 100, 'LAPSED_LIMIT': 2, 'ROWS': 2}
+        for name, limit in limits.items():
+            self.patch(store, name, limit)
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        return drivers.build_sqlite(folder.name, 'normal')
 
 
 class GroupTest(SQLiteTest):
