@@ -28,7 +28,8 @@ SCALE = float(os.environ.get('QUEUESERVICE_TEST_SCALE', 1))
 #: For how long actors act, in seconds.
 SECONDS = 1.2 * SCALE
 
-# What actors did and saw. `start` and `end` are instants on the clock that all processes share.
+# What actors did and saw. `start` and `end` are instants on the clock that all processes share; `now` is
+# what the actor took for the time.
 
 
 class Posted(msgspec.Struct):
@@ -57,6 +58,7 @@ class Leased(msgspec.Struct):
 class Renewed(msgspec.Struct):
     start: float
     end: float
+    now: float
     claim_id: str
     ends_at: float
     positions: list[int]
@@ -67,6 +69,7 @@ class Ended(msgspec.Struct):
 
     start: float
     end: float
+    now: float
     claim_id: str
     positions: list[int]
     deleted: bool
@@ -78,11 +81,15 @@ class Ended(msgspec.Struct):
 class Actor:
     """Does something over and over, with its own random numbers, as long as the others do."""
 
-    def __init__(self, queue, name, seed, seconds):
+    def __init__(self, queue, name, seed, seconds, lag):
         self.queue = queue
         self.name = name
         self.pick = random.Random(f'{seed} {name}')
         self.seconds = seconds
+        self.lag = lag  # s that this actor's clock is behind
+
+    def now(self):
+        return time.time() - self.lag
 
     def __call__(self, driver):
         self.history = []
@@ -100,9 +107,9 @@ class Poster(Actor):
     def act(self, store):
         size = self.pick.choice([1, 1, 2, 5, 10])
         bodies = [make_body(f'{self.name}-{len(self.history)}-{number}') for number in range(size)]
-        start = time.time()
-        drafts = [messages.Draft(body, expires_at=start + 3600) for body in bodies]
-        appended = store.append(self.queue, drafts, start)
+        start, now = time.time(), self.now()
+        drafts = [messages.Draft(body, expires_at=now + 3600) for body in bodies]
+        appended = store.append(self.queue, drafts, now)
         self.history.append(Posted(start, time.time(), bodies, [each.position for each in appended]))
         time.sleep(self.pick.choice(self.pauses))
 
@@ -133,7 +140,7 @@ class Reader(Actor):
             after=self.reached, limit=self.pick.choice([1, 7, 100]), include_claimed=True, include_delayed=True
         )
         start = time.time()
-        page = store.select(self.queue, selection, start)
+        page = store.select(self.queue, selection, self.now())
         found = [(message.position, message.body) for message in page.messages]
         self.history.append(Read(start, time.time(), self.reached, page.reached, found))
         self.reached = page.reached
@@ -145,8 +152,8 @@ class Sweeper(Actor):
     """Frees what is gone and counts, as housekeeping does."""
 
     def act(self, store):
-        store.sweep(time.time(), 20)
-        stats = store.stats(self.queue, time.time())
+        store.sweep(self.now(), 20)
+        stats = store.stats(self.queue, self.now())
         assert min(stats.free, stats.claimed, stats.delayed) >= 0, stats
         time.sleep(0.005)
 
@@ -155,9 +162,9 @@ class Claimer(Actor):
     """Claims for a fraction of a second and then deletes, releases, extends, is late or never comes back."""
 
     def act(self, store):
-        start = time.time()
-        claim = messages.Claim(messages.new_id(), 1, start + self.pick.choice([0.02, 0.05, 0.2]))
-        claimed = store.claim(self.queue, claim, self.pick.choice([1, 3, 10]), start, keep_until=start + 3600)
+        start, now = time.time(), self.now()
+        claim = messages.Claim(messages.new_id(), 1, now + self.pick.choice([0.02, 0.05, 0.2]))
+        claimed = store.claim(self.queue, claim, self.pick.choice([1, 3, 10]), now, keep_until=now + 3600)
         found = [(message.position, message.body, message.claim_count) for message in claimed.messages]
         if not found:
             time.sleep(0.002)
@@ -178,24 +185,24 @@ class Claimer(Actor):
             case 'release':
                 self.release(store, claim, positions)
             case 'late':
-                time.sleep(max(0, claim.ends_at - time.time() + self.pick.choice([-0.01, 0, 0.01])))
+                time.sleep(max(0, claim.ends_at - self.now() + self.pick.choice([-0.01, 0, 0.01])))
                 self.pick.choice([self.delete, self.release])(store, claim, positions)
 
     def delete(self, store, claim, positions):
-        start = time.time()
-        answer = store.delete(self.queue, positions, start, claim_ids=[claim.id], unclaimed=False)
-        self.history.append(Ended(start, time.time(), claim.id, answer.positions, True))
+        start, now = time.time(), self.now()
+        answer = store.delete(self.queue, positions, now, claim_ids=[claim.id], unclaimed=False)
+        self.history.append(Ended(start, time.time(), now, claim.id, answer.positions, True))
 
     def release(self, store, claim, positions):
-        start = time.time()
-        released = store.renew(self.queue, claim.id, [messages.Change(tuple(positions))], start)
-        self.history.append(Ended(start, time.time(), claim.id, released, False))
+        start, now = time.time(), self.now()
+        released = store.renew(self.queue, claim.id, [messages.Change(tuple(positions))], now)
+        self.history.append(Ended(start, time.time(), now, claim.id, released, False))
 
     def extend(self, store, claim):
-        start = time.time()
-        change = messages.Change(ends_at=start + 0.05, ttl=1)
-        renewed = store.renew(self.queue, claim.id, [change], start)
-        self.history.append(Renewed(start, time.time(), claim.id, change.ends_at, renewed))
+        start, now = time.time(), self.now()
+        change = messages.Change(ends_at=now + 0.05, ttl=1)
+        renewed = store.renew(self.queue, claim.id, [change], now)
+        self.history.append(Renewed(start, time.time(), now, claim.id, change.ends_at, renewed))
 
 
 # How they are set to work
@@ -349,13 +356,13 @@ class Judge:
                 ends[lease.claim_id, position] = lease.ends_at
         for renewal in sorted(self.renewals, key=lambda renewal: renewal.start):
             for position in renewal.positions:
-                assert renewal.start < ends[renewal.claim_id, position], f'an ended claim was renewed: {renewal}'
+                assert renewal.now < ends[renewal.claim_id, position], f'an ended claim was renewed: {renewal}'
                 ends[renewal.claim_id, position] = renewal.ends_at
         given_back = {}  # (claim id, position) -> when it was begun to be deleted or released
         gone = {}  # position -> when its deletion was acknowledged
         for ending in self.endings:
             for position in ending.positions:
-                assert ending.start < ends[ending.claim_id, position], f'an ended claim let go: {ending}'
+                assert ending.now < ends[ending.claim_id, position], f'an ended claim let go: {ending}'
                 given_back[ending.claim_id, position] = ending.start
                 if ending.deleted:
                     gone[position] = ending.end
@@ -396,8 +403,12 @@ class _Contract:
         """What the actors return after acting at once."""
         return self.at_once(self.driver, actors)
 
-    def make(self, kind, count, seconds=SECONDS):
-        return [kind(self.queue, f'{kind.__name__.lower()}{number}', self.seed, seconds) for number in range(count)]
+    def make(self, kind, count, seconds=SECONDS, lag=0):
+        """Actors with clocks that are behind: the first by nothing, the last by `lag`."""
+        return [
+            kind(self.queue, f'{kind.__name__.lower()}{number}', self.seed, seconds, lag * number / max(1, count - 1))
+            for number in range(count)
+        ]
 
     def everything(self, after=0):
         """What is there, behind `after`, in whatever state: positions and bodies."""
@@ -430,6 +441,21 @@ class _Contract:
     def test_claims_exclude_each_other_and_lose_nothing(self):
         histories = self.act(
             *self.make(SlowPoster, 2), *self.make(Claimer, 6), *self.make(Reader, 1), *self.make(Sweeper, 1)
+        )
+
+        judge = self.judge(histories)
+        judge.check_posts()
+        judge.check_nothing_lost_or_altered()
+        judge.check_readers()
+        judge.check_claims()
+
+    def test_actors_whose_clocks_differ_by_less_than_a_second_lose_nothing_and_share_no_claims(self):
+        seconds, lag = SECONDS / 2, 0.9
+        histories = self.act(
+            *self.make(SlowPoster, 2, seconds, lag),
+            *self.make(Claimer, 6, seconds, lag),
+            *self.make(Reader, 2, seconds, lag),
+            *self.make(Sweeper, 2, seconds, lag),
         )
 
         judge = self.judge(histories)

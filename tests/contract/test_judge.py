@@ -14,8 +14,8 @@ class JudgeTest(testtools.TestCase):
         self.second = concurrency.Posted(3, 4, [THREE], [3])
         self.read = concurrency.Read(4, 5, 0, 3, [(1, ONE), (2, TWO), (3, THREE)])
         self.lease = concurrency.Leased(10, 11, 'a', 20, [(1, ONE, 1)])
-        self.delete = concurrency.Ended(12, 13, 'a', [1], True)
-        self.release = concurrency.Ended(12, 13, 'a', [1], False)
+        self.delete = concurrency.Ended(12, 13, 12, 'a', [1], True)
+        self.release = concurrency.Ended(12, 13, 12, 'a', [1], False)
         self.left = [(1, ONE), (2, TWO), (3, THREE)]
 
     def judge(self, *events, left=None, posts=True):
@@ -108,14 +108,14 @@ class JudgeTest(testtools.TestCase):
         self.refuses(self.judge(self.lease, self.other_lease(20, count=1)).check_claims)
 
     def test_a_renewed_claim_that_is_not_kept_is_noticed(self):
-        renewal = concurrency.Renewed(12, 13, 'a', 30, [1])
+        renewal = concurrency.Renewed(12, 13, 12, 'a', 30, [1])
         self.refuses(self.judge(self.lease, renewal, self.other_lease(22)).check_claims)
         self.judge(self.lease, renewal, self.other_lease(30)).check_claims()
 
     def test_a_deletion_or_renewal_under_a_claim_that_ended_is_noticed(self):
-        self.delete.start = 20
+        self.delete.start = self.delete.now = 20
         self.refuses(self.judge(self.lease, self.delete).check_claims)
-        self.refuses(self.judge(self.lease, concurrency.Renewed(20, 21, 'a', 30, [1])).check_claims)
+        self.refuses(self.judge(self.lease, concurrency.Renewed(20, 21, 20, 'a', 30, [1])).check_claims)
 
     def test_a_claim_of_what_was_deleted_is_noticed(self):
         self.refuses(self.judge(self.lease, self.delete, self.other_lease(14)).check_claims)
