@@ -1,7 +1,7 @@
-"""The SQLite driver: one file, for all processes of one host.
+"""The SQLite driver: one file on a local disk, for all processes of one host.
 
-Acknowledged means flushed to the disk: it survives a power failure (`synchronous` "full"), or the death of any
-process but perhaps not of the host ("normal").
+Acknowledged means committed: it survives the death of any process, and with `synchronous` "full" also a power
+failure, as it was flushed to the disk before. An append that raised `Unavailable` is stored wholly or not at all.
 """
 
 import pathlib
