@@ -170,8 +170,9 @@ class _Session:
 
 
 def _close_before_fork():
-    # SQLite's locks belong to the process; to carry an open file over a fork is the way to damage it.
-    # Source: sqlite.org/howtocorrupt.html, 2.6. Whoever needs the file afterwards opens it again.
+    # SQLite's locks belong to the process; to carry an open file over a fork is the way to damage it (source:
+    # sqlite.org/howtocorrupt.html, 2.6). Whoever needs the file afterwards opens it again. A process must not
+    # fork while other threads of it use the driver.
     for database in list(_DATABASES):
         database.close()
 

@@ -77,6 +77,7 @@ class Writer:
         self._gate: Gate | None = None
         self._connection: sqlite3.Connection | None = None
         self._file: os.stat_result | None = None  # what is open
+        self._ending = False  # not before the group is done
         self._untidy = False
         self._company = 1  # how many operations the last group had
 
@@ -89,10 +90,10 @@ class Writer:
         :param size: about how many bytes the operation writes.
         :raises TimeoutError: no answer came in time; the operation may yet be carried out.
         """
-        if self._thread is None or not self._thread.is_alive():
-            self._start()
         call = _Call(operation, arguments, size)
         self._calls.put(call)
+        if self._thread is None:
+            self._start()
         if not call.finished.acquire(timeout=TIMEOUT):
             call.abandoned = True
             raise TimeoutError(f'no answer within {TIMEOUT} s')
@@ -102,39 +103,49 @@ class Writer:
 
     def close(self) -> None:
         """Finish what waits, then end the thread and close its connection. The next `run` begins anew."""
-        with self._starting:
-            if self._thread is not None and self._thread.is_alive():
-                self._calls.put(None)
-                self._thread.join(TIMEOUT)
-                if self._thread.is_alive():
-                    LOG.warning('The writer of %s does not end: the file is held by another process.', self._path)
+        thread = self._thread
+        if thread is not None:
+            self._calls.put(None)
+            thread.join(TIMEOUT)
+            if thread.is_alive():
+                LOG.warning('The writer of %s does not end: another process does not let go of the file.', self._path)
 
     def _start(self):
         with self._starting:
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._work, name='sqlite-writer')
-                self._thread.start()
+            if self._thread is None:
+                thread = threading.Thread(target=self._work, name='sqlite-writer')
+                thread.start()
+                self._thread = thread
 
     def _work(self):
         try:
             while (call := self._next()) is not None:
                 self._serve([call])
             self._disconnect()
+            with self._starting:
+                self._thread = None
+            if not self._calls.empty():  # who called before that found a thread, and started none
+                self._start()
         except BaseException:
             # Callers would wait for a thread that is no more: a new process is better than that.
             LOG.critical('The writer of %s failed; the process ends.', self._path, exc_info=True)
             os._exit(70)
 
     def _next(self) -> _Call | None:
-        """Wait for the next call; None if there will be none."""
-        while True:
+        """Wait for the next call; None if it is time to end."""
+        while not self._ending:
             try:
-                return self._calls.get(timeout=IDLE)
+                call = self._calls.get(timeout=IDLE)
             except queue.Empty:
                 self._tidy_up()
                 # A program that ends without closing the driver must not wait for this thread.
-                if not threading.main_thread().is_alive():
-                    return None
+                self._ending = not threading.main_thread().is_alive()
+            else:
+                if call is not None:
+                    return call
+                self._ending = True
+        self._ending = False
+        return None
 
     def _serve(self, group: list[_Call], gather: bool = True):
         """Carry out `group`, and with `gather` whatever waits beside it, and answer."""
@@ -175,13 +186,13 @@ class Writer:
         """Add waiting calls to `group` until there are `count`, or none comes for so long (s)."""
         size = sum(call.size for call in group)
         until = time.monotonic() + patience
-        while len(group) < count and size < GROUP_BYTES:
+        while len(group) < count and size < GROUP_BYTES and not self._ending:
             try:
                 call = self._calls.get(timeout=max(0, until - time.monotonic()))
             except queue.Empty:
                 break
-            if call is None:  # close: not before the group is done
-                self._calls.put(None)
+            if call is None:
+                self._ending = True
                 break
             group.append(call)
             size += call.size
