@@ -80,6 +80,8 @@ class MessageStore:
 
     def append(self, queue, drafts, now, *, derive=None):
         size = sum(len(draft.body) for draft in drafts)
+        if derive is None and all(draft.key is None for draft in drafts):
+            return self._database.write(_append_plain, queue, drafts, now, size=size)
         return self._database.write(_append_and_derive, queue, drafts, now, derive, size=size)
 
     def select(self, queue, selection, now):
@@ -124,6 +126,24 @@ class MessageStore:
 
 
 # Append
+
+
+def _append_plain(connection, queue, drafts, now):
+    (outcome,) = _append_together(connection, [(queue, drafts, now)])
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def _append_together(connection, appends):
+    """The answers to several appends, (queue, drafts, now) each; Stale where the queue is not the present one."""
+    return [
+        [ports.Appended(position) for position, _ in outcome] if type(outcome) is list else outcome
+        for outcome in _store_together(connection, appends)
+    ]
+
+
+_append_plain.together = _append_together
 
 
 def _append_and_derive(connection, queue, drafts, now, derive):
@@ -172,22 +192,47 @@ def _recognise(connection, queue, drafts, now):
 
 def _store(connection, queue, drafts, now):
     """Store drafts behind everything in the queue; return them with their positions."""
-    delays = [draft.available_at for draft in drafts if draft.available_at > now]
-    row = connection.execute(
-        'UPDATE heads SET position = position + ?, messages = messages + ?, delayed = delayed + ?, bytes = bytes + ? '
-        f'WHERE queue_id = ? AND revision = ? RETURNING {HEAD}',
-        (len(drafts), len(drafts), len(delays), sum(len(draft.body) for draft in drafts), queue.id, queue.revision),
-    ).fetchone()
-    if row is None:
-        raise errors.Stale
-    head = Head(*row)
-    stored = list(enumerate(drafts, head.position - len(drafts) + 1))
-    if stored:
-        _insert(connection, f'INTO messages ({STORED})', [_as_row(head.life, *each, now) for each in stored])
-        long = [(head.life, position, draft.body) for position, draft in stored if len(draft.body) > LONG_BODY]
-        _insert(connection, 'INTO bodies (life, position, body)', long)
-        _expect(connection, head, min([*delays, *(draft.expires_at for draft in drafts)]))
-    return stored
+    (outcome,) = _store_together(connection, [(queue, drafts, now)])
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def _store_together(connection, appends):
+    """Store the drafts of several appends; return for each its drafts with their positions, or Stale.
+
+    Every statement makes the writer wait for the interpreter's lock a few times. So there is one for each queue
+    and one for all rows, however many posted.
+    """
+    outcomes = [errors.Stale()] * len(appends)
+    queues = {}
+    for index, (queue, _, _) in enumerate(appends):
+        queues.setdefault((queue.id, queue.revision), []).append(index)
+    rows, long = [], []
+    for (queue_id, revision), indexes in queues.items():
+        drafts = [(draft, appends[index][2]) for index in indexes for draft in appends[index][1]]
+        delays = [draft.available_at for draft, now in drafts if draft.available_at > now]
+        size = sum(len(draft.body) for draft, _ in drafts)
+        row = connection.execute(
+            'UPDATE heads SET position = position + ?, messages = messages + ?, delayed = delayed + ?, '
+            f'bytes = bytes + ? WHERE queue_id = ? AND revision = ? RETURNING {HEAD}',
+            (len(drafts), len(drafts), len(delays), size, queue_id, revision),
+        ).fetchone()
+        if row is None:
+            continue
+        head = Head(*row)
+        position = head.position - len(drafts) + 1
+        for index in indexes:
+            _, own, now = appends[index]
+            outcomes[index] = stored = list(enumerate(own, position))
+            position += len(own)
+            rows += [_as_row(head.life, *each, now) for each in stored]
+            long += [(head.life, place, draft.body) for place, draft in stored if len(draft.body) > LONG_BODY]
+        if drafts:
+            _expect(connection, head, min([*delays, *(draft.expires_at for draft, _ in drafts)]))
+    _insert(connection, f'INTO messages ({STORED})', rows)
+    _insert(connection, 'INTO bodies (life, position, body)', long)
+    return outcomes
 
 
 def _as_row(life, position, draft, now):

@@ -30,6 +30,9 @@ IDLE = 1
 #: A write-ahead log longer than this, in bytes, is cut off when there is nothing else to do.
 LOG_SIZE = 4 * 1024 * 1024
 
+#: Called with the connection and its arguments. An operation may have an attribute `together`: a function of the
+#: connection and of a list of arguments, which carries out several calls at once and returns a result, or the
+#: exception to raise, for each.
 Operation = collections.abc.Callable[..., typing.Any]
 
 
@@ -201,15 +204,13 @@ class Writer:
         """Carry out `group` in one transaction; False if that was rolled back for one that failed half-way."""
         connection = self._connection
         connection.execute('BEGIN IMMEDIATE')
-        for call in group:
-            if call.abandoned:
-                continue
-            call.error = None
+        for calls in _by_operation(group):
             changes = connection.total_changes
             try:
-                call.result = call.operation(connection, *call.arguments)
+                _carry_out(connection, calls)
             except Exception as error:
-                call.error = error
+                for call in calls:
+                    call.error = error
                 if connection.total_changes != changes or isinstance(error, sqlite3.Error):
                     if connection.in_transaction:
                         connection.execute('ROLLBACK')
@@ -239,3 +240,29 @@ class Writer:
         if self._gate is not None:
             self._gate.close()
             self._gate = None
+
+
+def _by_operation(group):
+    """Lists of the calls of `group` that are carried out at once. Nobody of a group waits for another, so any order is
+    as good."""
+    together = {}
+    for call in group:
+        if call.abandoned:
+            continue
+        call.error = None
+        key = call.operation if hasattr(call.operation, 'together') else call
+        together.setdefault(key, []).append(call)
+    return together.values()
+
+
+def _carry_out(connection, calls):
+    operation = calls[0].operation
+    if len(calls) == 1:
+        calls[0].result = operation(connection, *calls[0].arguments)
+        return
+    outcomes = operation.together(connection, [call.arguments for call in calls])
+    for call, outcome in zip(calls, outcomes, strict=True):
+        if isinstance(outcome, Exception):
+            call.error = outcome
+        else:
+            call.result = outcome
