@@ -45,7 +45,10 @@ class Appended(msgspec.Struct, gc=False):
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """Which messages to read. `positions` and `claim_id` see messages in any state; otherwise it is a list."""
+    """Which messages to read: those at `positions`, those of `claim_id` (not both), otherwise a list.
+
+    The first two see messages in any state and are not cut at `limit`.
+    """
 
     positions: tuple[int, ...] | None = None
     claim_id: str | None = None  # what this live claim holds
@@ -114,8 +117,8 @@ class MessageStore(typing.Protocol):
         `key_until` > `now`) is not stored: the position of the first one is returned, even if that
         message is gone. Keys belong to the queue's life and outlast `clear`.
 
-        `derive`, if given, is called once with the newly stored messages (not called when there are
-        none); what it returns is appended in the same step, or before where a store has no larger
+        `derive`, if given, is called with the newly stored messages (not called when there are none; called again
+        only where a store has to begin anew); what it returns is appended in the same step, or before where a store has no larger
         step than one document. It must be pure and quick. It derives nothing further.
 
         :raises Stale: the queue's revision moved on, or the queue is gone; also of a derived queue.
@@ -150,7 +153,8 @@ class MessageStore(typing.Protocol):
         :param keep_until: a message that would expire earlier is kept until this instant (s, UTC).
         :param max_claims: messages whose claim_count is already this high are not leased but returned
             apart as `dead` (DEAD_LIMIT at the most, never one without the others behind it being looked at).
-        :param in_flight: lease no more than bring the queue's claimed messages up to this number.
+        :param in_flight: lease no more than bring the queue's claimed messages up to this number. `dead` ones take
+            no room, and are not looked for where there is none.
         :param take: delete what is returned in the same step instead of leasing it. `dead` ones are leased.
         :raises Stale: the queue's revision moved on, or the queue is gone.
         """

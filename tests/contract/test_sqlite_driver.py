@@ -377,6 +377,23 @@ class GroupTest(SQLiteTest):
         self.at_once(*[lambda: self.post(body=b'x' * 400)] * 5)
         self.assertEqual([3, 2], self.groups)
 
+    def test_posts_to_several_queues_in_one_group_keep_apart(self):
+        other = drivers.make_queue(self.driver, 'other')
+        self.groups.clear()
+        long = b'"%s"' % (b'x' * 2 * store.LONG_BODY)
+
+        answers = self.at_once(
+            self.post,
+            lambda: self.post(queue=other, body=long),
+            lambda: self.post(queue=other, body=b'2'),
+            lambda: self.post(body=long),
+        )
+
+        self.assertEqual([[1], [1], [2], [2]], answers)
+        self.assertEqual([4], self.groups)
+        found = self.store.select(other, ports.Selection(), self.clock()).messages
+        self.assertEqual([long, b'2'], [message.body for message in found])
+
     def test_an_operation_that_is_stale_fails_alone(self):
         stale = drivers.make_queue(self.driver, 'stale')
         drivers.change_queue(self.driver, stale)
