@@ -118,8 +118,8 @@ class MessageStore(typing.Protocol):
         message is gone. Keys belong to the queue's life and outlast `clear`.
 
         `derive`, if given, is called with the newly stored messages (not called when there are none; called again
-        only where a store has to begin anew); what it returns is appended in the same step, or before where a store has no larger
-        step than one document. It must be pure and quick. It derives nothing further.
+        only where a store has to begin anew); what it returns is appended in the same step, or before where a
+        store has no larger step than one document. It must be pure and quick. It derives nothing further.
 
         :raises Stale: the queue's revision moved on, or the queue is gone; also of a derived queue.
         :raises KeyReused: a remembered key has another digest.
