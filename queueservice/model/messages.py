@@ -63,6 +63,23 @@ class Message(msgspec.Struct, gc=False):
         return max(0, int(now - self.created_at))
 
 
+def store(draft: Draft, position: int, now: float) -> Message:
+    """What `draft` is as a message that is stored at `position` at the instant `now`."""
+    return Message(
+        position=position,
+        body=draft.body,
+        client=draft.client,
+        created_at=now,
+        expires_at=draft.expires_at,
+        available_at=draft.available_at if draft.available_at > now else 0,
+        claim_id=None,
+        claim_ttl=0,
+        claim_count=draft.claim_count,
+        checksum=draft.checksum,
+        state=draft.state,
+    )
+
+
 class Claim(msgspec.Struct, frozen=True):
     """A lease on messages. It has no record of its own: the messages that it holds carry it."""
 

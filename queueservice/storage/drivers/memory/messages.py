@@ -837,22 +837,7 @@ class MessageStore:
         answers = self._plan(plans, life, drafts, now)
         new = plans[life].drafts
         if derive is not None and new:
-            stored = [
-                messages.Message(
-                    position=position,
-                    body=draft.body,
-                    client=draft.client,
-                    created_at=now,
-                    expires_at=draft.expires_at,
-                    available_at=draft.available_at if draft.available_at > now else 0,
-                    claim_id=None,
-                    claim_ttl=0,
-                    claim_count=draft.claim_count,
-                    checksum=draft.checksum,
-                    state=draft.state,
-                )
-                for position, draft in enumerate(new, life.log.next)
-            ]
+            stored = [messages.store(draft, position, now) for position, draft in enumerate(new, life.log.next)]
             for queue, derived in derive(stored):
                 self._plan(plans, self._current(queue), derived, now)
         for planned, plan in plans.items():

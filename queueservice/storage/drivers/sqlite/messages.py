@@ -149,7 +149,7 @@ _append_plain.together = _append_together
 def _append_and_derive(connection, queue, drafts, now, derive):
     answers, stored = _append(connection, queue, drafts, now)
     if derive is not None and stored:
-        for other, derived in derive([_as_message(position, draft, now) for position, draft in stored]):
+        for other, derived in derive([messages.store(draft, position, now) for position, draft in stored]):
             _append(connection, other, derived, now)
     return answers
 
@@ -252,22 +252,6 @@ def _insert(connection, into, rows):
 @functools.lru_cache(maxsize=4 * ROWS)
 def _insertion(into, rows, width):
     return f'INSERT {into} VALUES ' + ', '.join([f'({_marks(width)})'] * rows)
-
-
-def _as_message(position, draft, now):
-    return messages.Message(
-        position=position,
-        body=draft.body,
-        client=draft.client,
-        created_at=now,
-        expires_at=draft.expires_at,
-        available_at=draft.available_at if draft.available_at > now else 0,
-        claim_id=None,
-        claim_ttl=0,
-        claim_count=draft.claim_count,
-        checksum=draft.checksum,
-        state=draft.state,
-    )
 
 
 # Select
