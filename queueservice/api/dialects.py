@@ -42,7 +42,7 @@ class V2:
     _post = msgspec.json.Decoder(schemas.PostIn)
     _claim = msgspec.json.Decoder(claims_schemas.ClaimIn)
 
-    # -- what clients send -----------------------------------------------------------------------
+    # What clients send
 
     def read_messages(self, raw: bytes) -> list[messages.Posted]:
         """The messages of a post, each checked to be one that can be stored."""
@@ -68,7 +68,7 @@ class V2:
             raise media.empty_renewal()
         return _given(claim.ttl), _given(claim.grace)
 
-    # -- what clients get ------------------------------------------------------------------------
+    # What clients get
 
     def posted(self, hrefs: list[str]):
         return schemas.PostOut(hrefs)
@@ -123,13 +123,12 @@ class V2:
             age=held.age, ttl=held.ttl, messages=self.messages(base, held.listed), href=f'{base}/claims/{held.id}'
         )
 
-    # -- inside ----------------------------------------------------------------------------------
+    # Inside
 
     def _annotation(self, message):
         """What only some messages have, as the end of a JSON object."""
-        if not self.annotates:
-            return b'}'
-        return b',' + media.encode(schemas.Annotation(message.checksum or UNSET, _dead_letter(message)))[1:]
+        annotation = media.encode(schemas.Annotation(message.checksum or UNSET, _dead_letter(message)))
+        return b',' + annotation[1:] if self.annotates and annotation != b'{}' else b'}'
 
     def _envelope(self, post):
         return post.messages

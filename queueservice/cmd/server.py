@@ -64,6 +64,8 @@ class Server(base.BaseApplication):
             conf = _read_configuration(self._arguments)
             driver = _build_driver(conf)
             settings = _gunicorn_settings(conf, driver)
+            if self._driver is not None and driver.location != self._driver.location:
+                _prepare(driver)
         except Refusal as refusal:
             if self._conf is None:
                 raise

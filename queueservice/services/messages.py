@@ -210,7 +210,7 @@ class Messages:
 
         return self._queues.use(key, take, missing=lambda: Listed('', [], now))
 
-    # -- inside ----------------------------------------------------------------------------------
+    # Inside
 
     def _draft(self, posted, client, settings, now, idempotency):
         limits = self._limits

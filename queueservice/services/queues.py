@@ -40,7 +40,7 @@ class Queues:
         # Only a hint: a store refuses to act on a queue that is not the present one (`Stale`).
         self._known: dict[queues.QueueKey, queues.Queue] = {}
 
-    # -- for the other services ------------------------------------------------------------------
+    # For the other services
 
     def find(self, key: queues.QueueKey) -> queues.Queue | None:
         """The queue as this process knows it, perhaps from a moment ago; None if there is none."""
@@ -85,7 +85,7 @@ class Queues:
             return None
         return self._remember(_unpack(found[0]))
 
-    # -- use cases -------------------------------------------------------------------------------
+    # Use cases
 
     def get(self, key: queues.QueueKey) -> queues.Queue:
         """The queue as it is stored now.
@@ -167,7 +167,7 @@ class Queues:
         """How many queues the project has."""
         return self._messages.usage(namespace, project).queues
 
-    # -- inside ----------------------------------------------------------------------------------
+    # Inside
 
     def _insert(self, key, metadata):
         now = self._clock()

@@ -159,6 +159,18 @@ class ServerTest(FunctionalTestCase):
             self.wait_for(lambda: 'the old configuration stays' in running.output())
             self.wait_for(lambda: call(running.port, 'GET', '/v2/queues/q/messages?limit=8')[0] == 200)
 
+    def test_a_reload_that_names_another_store_prepares_it(self):
+        directory = self.directory()
+        path = directory / 'a.conf'
+        path.write_text('')
+        with server.Server('--config-file', str(path), '--workers', '1') as running:
+            old = running.workers()
+            path.write_text(f'[storage]\nuri = sqlite:///{directory}/other.db\n')
+            running.process.send_signal(signal.SIGHUP)
+            self.wait_for(lambda: running.workers() and not set(old) & set(running.workers()))
+            self.wait_for(lambda: call(running.port, 'PUT', '/v2/queues/q')[0] in (201, 204))
+            self.assertTrue((directory / 'other.db').exists())
+
     def test_requests_in_progress_finish_on_sigterm(self):
         self._finishes_on(signal.SIGTERM)
 
