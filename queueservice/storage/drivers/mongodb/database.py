@@ -1,7 +1,10 @@
 """The connection to MongoDB: made where it is first needed, bounded in time, its errors translated."""
 
+import collections.abc
 import functools
 import os
+import threading
+import weakref
 
 import pymongo
 from pymongo import errors as pymongo_errors
@@ -21,74 +24,105 @@ UNAWAITED = write_concern.WriteConcern(0)
 
 
 class Database:
-    """Hands out the collections of one database, to any process that was forked from the one that made it."""
+    """Hands out the collections of one database; a child process gets connections of its own."""
 
     def __init__(self, uri: str, *, patience: float = PATIENCE):
         self._uri = uri
         self.patience = patience  # s
-        self._opened_by = None  # process id
         parsed = pymongo.uri_parser.parse_uri(uri, validate=True, warn=True)
         self._name = parsed['database'] or NAME
         hosts = ','.join(f'{host}:{port}' if port else host for host, port in parsed['nodelist'])
         self.location = f'mongodb://{hosts}/{self._name}'
+        self._children = []
+        self._begin()
+        _databases.add(self)
 
-    @property
-    def client(self) -> pymongo.MongoClient:
-        self._open()
+    def _begin(self):
+        self._lock = threading.Lock()
+        self._client = None
+
+    def in_child(self, begin: collections.abc.Callable[[], None]) -> None:
+        """Call `begin` in every process that is forked from this one, before anything else happens there."""
+        self._children.append(begin)
+
+    def forget(self):
+        """In a child process: leave the parent's connections alone."""
+        self._begin()
+        for begin in self._children:
+            begin()
+
+    def _open(self) -> pymongo.MongoClient:
+        with self._lock:
+            if self._client is None:
+                self._client = pymongo.MongoClient(
+                    self._uri,
+                    appname='queueservice',
+                    timeoutMS=round(self.patience * 1000),
+                    serverSelectionTimeoutMS=round(self.patience * 1000),
+                    connectTimeoutMS=round(self.patience * 500),
+                )
+                self.database = self._client.get_database(
+                    self._name,
+                    write_concern=DURABLE,
+                    read_concern=read_concern.ReadConcern('majority'),
+                    read_preference=pymongo.ReadPreference.PRIMARY,
+                )
+                self._queues = self.database['queues']
+                self._heads = self._queues.with_options(read_concern=read_concern.ReadConcern('local'))
+                self._messages = self.database['messages']
+                self._keys = self.database['keys']
+                self._graves = self.database['graves']
         return self._client
 
     @property
-    def database(self):
-        self._open()
-        return self._database
+    def client(self):
+        return self._client or self._open()
+
+    def collection(self, name: str):
+        self._client or self._open()
+        return self.database[name]
 
     @property
     def queues(self):
-        self._open()
+        self._client or self._open()
         return self._queues
 
     @property
+    def heads(self):
+        """The queues, as the primary sees them now: what is read there may be undone with its loss."""
+        self._client or self._open()
+        return self._heads
+
+    @property
     def messages(self):
-        self._open()
+        self._client or self._open()
         return self._messages
 
     @property
     def keys(self):
-        self._open()
+        self._client or self._open()
         return self._keys
 
     @property
     def graves(self):
-        self._open()
+        self._client or self._open()
         return self._graves
 
-    def _open(self):
-        # A client must not be carried over a fork: its connections would have two owners, its threads none.
-        if self._opened_by != os.getpid():
-            self._client = pymongo.MongoClient(
-                self._uri,
-                appname='queueservice',
-                timeoutMS=round(self.patience * 1000),
-                serverSelectionTimeoutMS=round(self.patience * 1000),
-                connectTimeoutMS=round(self.patience * 500),
-                retryWrites=True,
-                retryReads=True,
-            )
-            self._database = self._client.get_database(
-                self._name,
-                write_concern=DURABLE,
-                read_concern=read_concern.ReadConcern('majority'),
-                read_preference=pymongo.ReadPreference.PRIMARY,
-            )
-            self._queues = self._database.queues
-            self._messages = self._database.messages
-            self._keys = self._database['keys']
-            self._graves = self._database.graves
-            self._opened_by = os.getpid()
-
     def close(self):
-        if self._opened_by == os.getpid():
-            self._client.close()
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+
+
+_databases = weakref.WeakSet()
+
+
+def _leave_all():
+    for database in list(_databases):
+        database.forget()
+
+
+os.register_at_fork(after_in_child=_leave_all)
 
 
 def verb(method):
