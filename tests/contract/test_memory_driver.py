@@ -59,6 +59,7 @@ class TinyParts:
             'CHUNK': 2,
             'MASK': 1,
             'SLICE': 2,
+            'STRETCH': 1,
             'PASSES': 1,
             'LOOKS': 1,
             'CLIENTS': 1,

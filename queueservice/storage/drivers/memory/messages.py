@@ -10,8 +10,11 @@ What makes each verb cost the same in a queue of ten and of ten million:
 * Deadlines are kept for each chunk, not for each message: the earliest expiry and the earliest return in
   it. When one is due, the chunk is looked through once.
 
-Every slot carries its own deadlines as well. A verb whose answer depends on the whole queue settles what
-is due before it answers (`Log.settle`); the others look at the deadlines of the slots that they touch.
+A slot holds a `model.messages.Message`, or None. Its position is its place in the log and written only into the
+copies that readers get: here it would take a sixth of the memory. It is free if `available_at` is 0, otherwise
+claimed if there is a `claim_id`, else delayed. Every slot carries its own deadlines, so a claim or delay that is
+over stands there until the slot is settled. A verb whose answer depends on the whole queue settles what is due
+before it answers (`Log.settle`); the others look at the deadlines of the slots that they touch.
 What may take long is done in slices, so that the lock is never held for more than about two milliseconds.
 """
 
@@ -36,12 +39,16 @@ MASK = CHUNK - 1
 
 #: How many slots are settled or freed while the lock is held once.
 SLICE = 2048
+#: How many slots a walk takes in hand at once. To take one is to touch its memory, so not a whole chunk.
+STRETCH = 16
 #: How many delayed and dead messages a claim passes over while the lock is held once.
 PASSES = 8192
 #: How many chunks an empty claim looks through to say exactly when to come back.
 LOOKS = 16
 #: How many clients are remembered, so that equal ones share one object.
 CLIENTS = 65536
+
+_copy = messages.Message.__copy__
 
 
 def _discard(ordered, value):
@@ -59,40 +66,6 @@ def _move(agenda, old, new, number):
         _discard(agenda, (old, number))
     if new < math.inf:
         bisect.insort(agenda, (new, number))
-
-
-class Slot(msgspec.Struct, gc=False):
-    """A stored message. Its position is its place in the log.
-
-    It is free if `available_at` is 0; otherwise claimed if there is a `claim_id`, else delayed. A claim
-    or delay that is over stands here until the slot is settled.
-    """
-
-    body: bytes
-    client: bytes
-    created_at: float
-    expires_at: float
-    available_at: float
-    claim_id: str | None
-    claim_ttl: int
-    claim_count: int
-    checksum: str | None
-    state: bytes
-
-    def message(self, position):
-        return messages.Message(
-            position,
-            self.body,
-            self.client,
-            self.created_at,
-            self.expires_at,
-            self.available_at,
-            self.claim_id,
-            self.claim_ttl,
-            self.claim_count,
-            self.checksum,
-            self.state,
-        )
 
 
 class Chunk:
@@ -195,21 +168,25 @@ class Log:
         return chunk.slots[index] if chunk is not None and index < len(chunk.slots) else None
 
     def _walk(self, position):
-        """Yield, for one chunk after the other, iterators over (position, slot or None) from `position` on."""
+        """Iterate over (position, slot or None) from `position` on."""
+        return itertools.chain.from_iterable(self._stretches(position))
+
+    def _stretches(self, position):
         numbers = self.numbers
         for at in range(bisect.bisect_left(numbers, position >> BITS), len(numbers)):
-            start = numbers[at] << BITS
-            skipped = position - start if position > start else 0
-            yield enumerate(self.chunks[numbers[at]].slots[skipped:], start + skipped)
+            first = numbers[at] << BITS
+            slots = self.chunks[numbers[at]].slots
+            for start in range(position - first if position > first else 0, len(slots), STRETCH):
+                yield enumerate(slots[start : start + STRETCH], first + start)
 
     def _walk_back(self, position):
         """The same of what is back."""
         returned = self.returned
         for at in range(bisect.bisect_left(returned, position >> BITS), len(returned)):
             chunk = self.chunks[returned[at]]
-            slots = chunk.slots
-            places = chunk.back[bisect.bisect_left(chunk.back, position) :]
-            yield ((place, slots[place & MASK]) for place in places)
+            for index in range(bisect.bisect_left(chunk.back, position), len(chunk.back)):
+                place = chunk.back[index]
+                yield place, chunk.slots[place & MASK]
 
     # What becomes of a slot
 
@@ -353,7 +330,8 @@ class Log:
                 if available_at < tail.returns_at:
                     self._return_at(tail, available_at)
             tail.slots.append(
-                Slot(
+                messages.Message(
+                    0,
                     body,
                     client,
                     now,
@@ -396,20 +374,21 @@ class Log:
             walk = self._walk(after + 1)
         found = []
         passed = 0
-        for stretch in walk:
-            for position, slot in stretch:
-                if slot is None:
-                    continue
-                if (slot.available_at and (hides_delayed if slot.claim_id is None else hides_claimed)) or (
-                    not_from is not None and slot.client == not_from
-                ):
-                    passed += 1
-                    if passed == ports.SCAN_BUDGET:
-                        return ports.Page(found, position)
-                    continue
-                found.append(slot.message(position))
-                if len(found) == limit:
+        for position, slot in walk:
+            if slot is None:
+                continue
+            if (slot.available_at and (hides_delayed if slot.claim_id is None else hides_claimed)) or (
+                not_from is not None and slot.client == not_from
+            ):
+                passed += 1
+                if passed == ports.SCAN_BUDGET:
                     return ports.Page(found, position)
+                continue
+            message = _copy(slot)
+            message.position = position
+            found.append(message)
+            if len(found) == limit:
+                return ports.Page(found, position)
         return ports.Page(found, found[-1].position if found else after)
 
     def read(self, positions, claim_id, now):
@@ -417,14 +396,15 @@ class Log:
         if positions is None:
             positions = self.claims.get(claim_id, ())
         found = []
-        for position in sorted(set(positions)):
+        for position in positions if len(positions) == 1 else sorted(set(positions)):
             slot = self._slot(position)
             if slot is None or slot.expires_at <= now:
                 continue
             waits = slot.available_at > now
             if claim_id is not None and not (waits and slot.claim_id == claim_id):
                 continue
-            message = slot.message(position)
+            message = _copy(slot)
+            message.position = position
             if not waits:
                 message.available_at, message.claim_id, message.claim_ttl = 0, None, 0
             found.append(message)
@@ -493,23 +473,22 @@ class Log:
 
     def _choose_fresh(self, chosen, dead, limit, most, budget):
         """Add what no claim came to yet, and move `fresh` behind it; the budget that is left."""
-        for stretch in self._walk(self.fresh):
-            for item in stretch:
-                slot = item[1]
-                if slot is None:
-                    continue
-                if slot.available_at:
-                    budget -= 1
-                elif slot.claim_count < most:
-                    chosen.append(item)
-                elif len(dead) < ports.DEAD_LIMIT:
-                    dead.append(item)
-                else:
-                    self._come_back([item[0]])
-                    budget -= 1
-                if len(chosen) == limit or not budget:
-                    self.fresh = item[0] + 1
-                    return budget
+        for item in self._walk(self.fresh):
+            position, slot = item
+            if slot is None:
+                continue
+            if slot.available_at:
+                budget -= 1
+            elif slot.claim_count < most:
+                chosen.append(item)
+            elif len(dead) < ports.DEAD_LIMIT:
+                dead.append(item)
+            else:
+                self._come_back([position])
+                budget -= 1
+            if len(chosen) == limit or not budget:
+                self.fresh = position + 1
+                return budget
         self.fresh = self.next
         return budget
 
@@ -533,7 +512,9 @@ class Log:
             if slot.expires_at < keep_until:
                 slot.expires_at = keep_until
             held.append(position)
-            leased.append(slot.message(position))
+            message = _copy(slot)
+            message.position = position
+            leased.append(message)
         if held:
             self.claimed += len(held)
             self.usage.claimed += len(held)
@@ -624,8 +605,7 @@ class Log:
             return ports.Stats(0, 0, 0, 0, None, None)
         oldest = self._slot(self.first)
         if oldest is None:
-            walk = itertools.chain.from_iterable(self._walk(self.first))
-            self.first, oldest = next(item for item in walk if item[1] is not None)
+            self.first, oldest = next(item for item in self._walk(self.first) if item[1] is not None)
         last, newest = self.next - 1, self.tail.slots[-1]
         if newest is None:
             last, newest = self._newest()
