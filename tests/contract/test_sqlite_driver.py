@@ -70,6 +70,10 @@ class SQLiteTest(testtools.TestCase):
     def total(self, queue=None):
         return self.store.stats(queue or self.queue, self.clock()).total
 
+    def write(self, statement):
+        """The first value that a statement returns; it is executed by the writer."""
+        return self.driver._database.write(lambda connection: connection.execute(statement).fetchone()[0])
+
     def run_script(self, script, *arguments, **options):
         """Start a program that has this test's file as `path`, and a driver on it as `opened`."""
         text = _PROGRAM + textwrap.dedent(script)
@@ -488,9 +492,6 @@ class _Held:
 
 
 class FaultTest(SQLiteTest):
-    def write(self, statement):
-        return self.driver._database.write(lambda connection: connection.execute(statement).fetchone()[0])
-
     def test_a_full_file_is_unavailable_and_works_again_when_there_is_space(self):
         self.post(10)
         size = self.write('PRAGMA page_count')
@@ -708,6 +709,47 @@ class FileTest(SQLiteTest):
         self.assertEqual((2, 2), self.inspect('SELECT (SELECT count(*) FROM bodies), (SELECT count(*) FROM messages)'))
         self.assertEqual((1,), self.inspect('SELECT count(*) FROM heads'))
 
+    def test_the_numbers_of_lives_that_are_over_are_used_again(self):
+        lives = set()
+        for number in range(5):
+            other = drivers.make_queue(self.driver, f'other-{number}')
+            self.post(3)
+            self.store.clear(self.queue, self.clock())
+            drivers.delete_queue(self.driver, other)
+            lives.update(self.write('SELECT group_concat(life) FROM heads').split(','))
+            self.store.sweep(self.clock(), 1000)
+
+        self.assertEqual(3, len(lives))
+        self.assertEqual(1 + 2, self.write('SELECT (SELECT count(*) FROM heads) + (SELECT count(*) FROM spare_lives)'))
+
+    def test_a_queue_that_has_used_all_its_positions_takes_no_more(self):
+        other = drivers.make_queue(self.driver, 'other')
+        self.post(queue=other)
+        last = schema.POSITIONS - 1
+        self.write(f"UPDATE heads SET position = {last - 2} WHERE queue_id = '{self.queue.id}' RETURNING life")
+
+        self.assertEqual([last - 1], self.post())
+        error = self.assertRaises(errors.Unavailable, self.post, 2)
+        self.assertEqual([last], self.post())
+        self.assertRaises(errors.Unavailable, self.post)
+
+        self.assertIn('no_room_in_this_queue', str(error))
+        self.assertEqual([last - 1, last], [message.position for message in self.list().messages])
+        self.assertEqual([1], [message.position for message in self.list(other).messages])
+        self.assertEqual([], self.list(positions=(last + 2,)).messages, 'this is a place in the other queue')
+        self.assertEqual([], self.list(after=last + 1, include_claimed=True).messages)
+        self.assertEqual([], self.store.delete(self.queue, [last + 2], self.clock()).positions)
+
+    def test_a_file_that_holds_as_many_queues_as_it_can_takes_no_more(self):
+        self.write(f'UPDATE heads SET life = {2**62 - schema.POSITIONS} RETURNING life')
+        self.assertEqual([1], self.post())
+
+        error = self.assertRaises(errors.Unavailable, drivers.make_queue, self.driver, 'other')
+
+        self.assertIn('no_room_for_another_queue', str(error))
+        self.assertEqual([2], self.post())
+        self.assertEqual([1, 2], [message.position for message in self.list().messages])
+
     def test_a_file_of_something_else_is_refused(self):
         path = self.folder / 'else.db'
         self.inspect('CREATE TABLE a (b)', path)
@@ -729,6 +771,12 @@ class FileTest(SQLiteTest):
         self.inspect(f'PRAGMA user_version = {schema.VERSION + 1}')
 
         self.assert_refused('later release')
+
+    def test_a_file_of_before_the_first_release_is_refused(self):
+        self.driver.close()
+        self.inspect('PRAGMA user_version = 1')
+
+        self.assert_refused('before the first release')
 
     def test_a_folder_in_place_of_the_file_is_refused(self):
         self.assert_refused('directory', self.folder)

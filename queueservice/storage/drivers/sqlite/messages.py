@@ -16,7 +16,7 @@ import typing
 from queueservice.model import messages
 from queueservice.storage import errors
 from queueservice.storage import messages as ports
-from queueservice.storage.drivers.sqlite import records
+from queueservice.storage.drivers.sqlite import records, schema
 
 #: How many messages one transaction frees or lets go beside what it is there for: a few milliseconds' worth.
 SLICE = 500
@@ -26,23 +26,26 @@ PATIENCE = 20
 LAPSED_LIMIT = 1000
 #: How many rows one statement inserts.
 ROWS = 100
-#: Bodies longer than this, in bytes, have a table of their own, so that a claim need not write them again. It is
-#: about what a page of the file takes; the rest of a row must find room as well.
+#: Bodies longer than this, in bytes, have a table of their own, so that a claim need not write them again.
 LONG_BODY = 1536
 #: More than there can be of anything.
 MANY = 2**62
 
 HEAD = 'life, position, messages, claimed, delayed, bytes, due_at'
-BODY = 'coalesce(body, (SELECT body FROM bodies WHERE life = messages.life AND position = messages.position))'
-COLUMNS = ', '.join(BODY if field == 'body' else field for field in messages.Message.__struct_fields__)
-STORED = 'life, position, available_at, expires_at, created_at, claim_count, client, checksum, state, size, body'
+COMPUTED = {
+    'position': 'messages.id - messages.life',
+    'body': 'coalesce(body, (SELECT body FROM bodies WHERE id = messages.id))',
+}
+COLUMNS = ', '.join(COMPUTED.get(field, field) for field in messages.Message.__struct_fields__)
+STORED = 'id, life, available_at, expires_at, created_at, claim_count, client, checksum, state, size, body'
 
 # Where messages are looked for. SQLite does not know how they lie: without INDEXED BY it would walk over all that is
 # claimed, and with the plain column instead of +column it may prefer an index of times to one of names.
 # The indexes named here hold all that the conditions ask for.
 ALIVE = '+expires_at > ?'
-ALL = 'messages WHERE life = ?'
-FREE = 'messages INDEXED BY messages_free WHERE life = ? AND available_at = 0'
+OF_QUEUE = 'heads CROSS JOIN messages WHERE queue_id = ? AND +messages.life = heads.life'
+ALL = f'messages WHERE id < ? + {schema.POSITIONS} AND id > ?'
+FREE = 'messages INDEXED BY messages_free WHERE life = ? AND available_at = 0 AND id > ?'
 LAPSED = """messages INDEXED BY messages_free
     WHERE life = ? AND available_at > 0 AND available_at <= ? AND expires_at > ? LIMIT ?"""
 EXPIRED = 'messages INDEXED BY messages_expiry WHERE life = ? AND expires_at <= ? ORDER BY expires_at LIMIT ?'
@@ -227,11 +230,11 @@ def _store_together(connection, appends):
             outcomes[index] = stored = list(enumerate(own, position))
             position += len(own)
             rows += [_as_row(head.life, *each, now) for each in stored]
-            long += [(head.life, place, draft.body) for place, draft in stored if len(draft.body) > LONG_BODY]
+            long += [(head.life + place, draft.body) for place, draft in stored if len(draft.body) > LONG_BODY]
         if drafts:
             _expect(connection, head, min([*delays, *(draft.expires_at for draft, _ in drafts)]))
     _insert(connection, f'INTO messages ({STORED})', rows)
-    _insert(connection, 'INTO bodies (life, position, body)', long)
+    _insert(connection, 'INTO bodies (id, body)', long)
     return outcomes
 
 
@@ -240,7 +243,7 @@ def _as_row(life, position, draft, now):
     times = available_at, draft.expires_at, now
     size = len(draft.body)
     body = draft.body if size <= LONG_BODY else None
-    return life, position, *times, draft.claim_count, draft.client, draft.checksum, draft.state, size, body
+    return life + position, life, *times, draft.claim_count, draft.client, draft.checksum, draft.state, size, body
 
 
 def _insert(connection, into, rows):
@@ -258,8 +261,8 @@ def _insertion(into, rows, width):
 
 
 def _select_positions(connection, queue, selection, now):
-    marks = _marks(len(selection.positions))
-    return _select(connection, queue, selection, now, f'position IN ({marks})', *selection.positions)
+    marks = ', '.join(['heads.life + ?'] * len(selection.positions))
+    return _select(connection, queue, selection, now, f'id IN ({marks})', *selection.positions)
 
 
 def _select_claim(connection, queue, selection, now):
@@ -268,9 +271,7 @@ def _select_claim(connection, queue, selection, now):
 
 def _select(connection, queue, selection, now, condition, *values):
     rows = connection.execute(
-        f'SELECT {COLUMNS} FROM messages WHERE life = (SELECT life FROM heads WHERE queue_id = ?) '
-        f'AND {ALIVE} AND {condition} ORDER BY position',
-        (queue.id, now, *values),
+        f'SELECT {COLUMNS} FROM {OF_QUEUE} AND {ALIVE} AND {condition} ORDER BY id', (queue.id, now, *values)
     ).fetchall()
     if not rows:
         _find_head(connection, queue)
@@ -278,26 +279,43 @@ def _select(connection, queue, selection, now, condition, *values):
 
 
 def _list(connection, queue, selection, now):
+    if not selection.include_claimed and not selection.include_delayed:
+        found = _list_quickly(connection, queue, selection, now)
+        if len(found) == selection.limit:
+            return _page(found, selection)
     connection.execute('BEGIN')
     head = _find_head(connection, queue)
     source, lapsed = FREE, []
     if selection.include_claimed or selection.include_delayed:
         source = ALL
     elif head.is_due(now):
-        lapsed = connection.execute(f'SELECT position FROM {LAPSED}', (head.life, now, now, LAPSED_LIMIT)).fetchall()
+        lapsed = connection.execute(f'SELECT id FROM {LAPSED}', (head.life, now, now, LAPSED_LIMIT)).fetchall()
         if len(lapsed) == LAPSED_LIMIT:
             source, lapsed = ALL, []
-    found, end = _walk(connection, head.life, source, selection, now)
+    found, end = _walk(connection, head, source, selection, now)
     if lapsed:
-        places = [position for (position,) in lapsed if position > selection.after]
-        found += _pick(connection, head.life, places, selection, now)
+        ids = [id for (id,) in lapsed if id > head.life + selection.after]
+        found += _pick(connection, ids, selection, now)
         found.sort(key=_position)
         if end is not None:
             found = [message for message in found if message.position <= end]
     return _page(found[: selection.limit], selection, end)
 
 
-def _walk(connection, life, source, selection, now):
+def _list_quickly(connection, queue, selection, now):
+    """What one statement finds where nothing is due: all of it, if it fills the page."""
+    conditions, values = _only_from_others(selection)
+    rows = connection.execute(
+        f'SELECT {COLUMNS} FROM (SELECT id AS place FROM heads CROSS JOIN messages INDEXED BY messages_free '
+        'WHERE queue_id = ? AND coalesce(due_at > ?, 1) AND messages.life = heads.life AND available_at = 0 '
+        'AND id > heads.life + ? ORDER BY id LIMIT ?) CROSS JOIN messages '
+        f'WHERE id = place {conditions} LIMIT ?',
+        (queue.id, now, selection.after, ports.SCAN_BUDGET, *values, selection.limit),
+    ).fetchall()
+    return _read(rows, now)
+
+
+def _walk(connection, head, source, selection, now):
     """List messages of `source`; return them, and where the walk ended if it was too long."""
     conditions, values = _only_from_others(selection)
     if source == ALL and not selection.include_claimed:
@@ -306,32 +324,30 @@ def _walk(connection, life, source, selection, now):
     if source == ALL and not selection.include_delayed:
         conditions += ' AND (claim_id IS NOT NULL OR available_at <= ?)'
         values += (now,)
+    start = head.life, head.life + selection.after
     length = ports.SCAN_BUDGET + selection.limit
     # The places are gone through one by one, and no more of them than it takes.
     rows = connection.execute(
-        f'SELECT {COLUMNS} FROM (SELECT position AS place, expires_at AS until FROM {source} AND position > ? '
-        'ORDER BY position LIMIT ?) CROSS JOIN messages '
-        f'WHERE until > ? AND life = ? AND position = place {conditions} LIMIT ?',
-        (life, selection.after, length, now, life, *values, selection.limit),
+        f'SELECT {COLUMNS} FROM (SELECT id AS place, expires_at AS until FROM {source} ORDER BY id LIMIT ?) '
+        f'CROSS JOIN messages WHERE until > ? AND id = place {conditions} LIMIT ?',
+        (*start, length, now, *values, selection.limit),
     ).fetchall()
     end = None
-    if len(rows) < selection.limit:
+    if len(rows) < selection.limit and head.messages > length:
         ends = connection.execute(
-            f'SELECT position FROM {source} AND position > ? ORDER BY position LIMIT 2 OFFSET ?',
-            (life, selection.after, length - 1),
+            f'SELECT id - life FROM {source} ORDER BY id LIMIT 2 OFFSET ?', (*start, length - 1)
         ).fetchall()
         if len(ends) == 2:
             [(end,), _] = ends
     return _read(rows, now), end
 
 
-def _pick(connection, life, positions, selection, now):
-    """Those of the messages at `positions` that a list may show."""
+def _pick(connection, ids, selection, now):
+    """Those of the messages with `ids` that a list may show."""
     conditions, values = _only_from_others(selection)
     rows = connection.execute(
-        f'SELECT {COLUMNS} FROM messages '
-        f'WHERE life = ? AND {ALIVE} AND position IN ({_marks(len(positions))}) {conditions}',
-        (life, now, *positions, *values),
+        f'SELECT {COLUMNS} FROM messages WHERE {ALIVE} AND id IN ({_marks(len(ids))}) {conditions}',
+        (now, *ids, *values),
     ).fetchall()
     return _read(rows, now)
 
@@ -364,10 +380,10 @@ def _claim(connection, queue, claim, limit, now, keep_until, max_claims, in_flig
     leased, dead = [], []
     if room > 0:
         most = MANY if max_claims is None else max_claims - 1
-        leased = _choose(connection, head, now, MANY, 0, most, room)
+        leased = _choose(connection, head, now, head.position, 0, most, room)
         if max_claims is not None:
             # Only those that were passed on the way: to look for others might mean to look through the queue.
-            last = leased[-1].position if len(leased) == room else MANY
+            last = leased[-1].position if len(leased) == room else head.position
             dead = _choose(connection, head, now, last, max_claims, MANY, ports.DEAD_LIMIT)
     if not leased and not dead:
         instants = [_find_next(connection, head, now)]
@@ -386,10 +402,10 @@ def _claim(connection, queue, claim, limit, now, keep_until, max_claims, in_flig
 def _choose(connection, head, now, last, least, most, limit):
     """The oldest free messages up to position `last` that were claimed at least `least` and at most `most` times."""
     rows = connection.execute(
-        f'SELECT {COLUMNS} FROM (SELECT position AS place FROM {FREE} '
-        'AND position <= ? AND expires_at > ? AND claim_count BETWEEN ? AND ? ORDER BY position LIMIT ?) '
-        'CROSS JOIN messages WHERE life = ? AND position = place',
-        (head.life, last, now, least, most, limit, head.life),
+        f'SELECT {COLUMNS} FROM (SELECT id AS place FROM {FREE} '
+        'AND id <= ? AND expires_at > ? AND claim_count BETWEEN ? AND ? ORDER BY id LIMIT ?) '
+        'CROSS JOIN messages WHERE id = place',
+        (head.life, head.life, head.life + last, now, least, most, limit),
     ).fetchall()
     return _read(rows, now)
 
@@ -398,18 +414,17 @@ def _lease(connection, head, found, claim, until, count, keep_until):
     """Give messages to `claim`, in the store and in hand, and raise their claim_count by `count`."""
     if not found:
         return
-    places = [message.position for message in found]
+    ids = [head.life + message.position for message in found]
     connection.execute(
         'UPDATE messages SET claim_id = ?, claim_ttl = ?, available_at = ?, claim_count = claim_count + ? '
-        f'WHERE life = ? AND position IN ({_marks(len(places))})',
-        (claim.id, claim.ttl, until, count, head.life, *places),
+        f'WHERE id IN ({_marks(len(ids))})',
+        (claim.id, claim.ttl, until, count, *ids),
     )
     # Mostly none; and to set what stays the same would cost as much as to change it.
-    short = [message.position for message in found if message.expires_at < keep_until]
+    short = [head.life + message.position for message in found if message.expires_at < keep_until]
     if short:
         connection.execute(
-            f'UPDATE messages SET expires_at = ? WHERE life = ? AND position IN ({_marks(len(short))})',
-            (keep_until, head.life, *short),
+            f'UPDATE messages SET expires_at = ? WHERE id IN ({_marks(len(short))})', (keep_until, *short)
         )
     _count(connection, head.life, Tally(claimed=len(found)))
     _expect(connection, head, until)
@@ -427,7 +442,7 @@ def _remove(connection, head, found):
     """Delete free messages."""
     if found:
         size = sum(len(message.body) for message in found)
-        _erase(connection, head.life, size, _marks(len(found)), *(message.position for message in found))
+        _erase(connection, size, _marks(len(found)), *(head.life + message.position for message in found))
         _count(connection, head.life, Tally(-len(found), 0, 0, -size))
 
 
@@ -483,10 +498,11 @@ def _change(connection, head, claim_id, change, now):
         values.append(change.state)
     where, place = '', ()
     if change.positions is not None:
-        where, place = f'AND position IN ({_marks(len(change.positions))})', change.positions
+        where = f'AND id IN ({_marks(len(change.positions))})'
+        place = [head.life + position for position in change.positions]
     rows = connection.execute(
         f'UPDATE messages SET {sets} '
-        f'WHERE claim_id = ? AND life = ? AND +available_at > ? AND {ALIVE} {where} RETURNING position',
+        f'WHERE claim_id = ? AND +life = ? AND +available_at > ? AND {ALIVE} {where} RETURNING id - life',
         (*values, claim_id, head.life, now, now, *place),
     ).fetchall()
     if rows:
@@ -500,44 +516,40 @@ def _change(connection, head, claim_id, change, now):
 
 def _delete(connection, queue, positions, now, claim_ids, unclaimed, all_or_none):
     rows = connection.execute(
-        'SELECT life, position, available_at, claim_id, size FROM messages '
-        'WHERE life = (SELECT life FROM heads WHERE queue_id = ?) '
-        f'AND {ALIVE} AND position IN ({_marks(len(positions))}) ORDER BY position',
+        f'SELECT id, messages.life, available_at, claim_id, size FROM {OF_QUEUE} '
+        f'AND {ALIVE} AND id IN ({", ".join(["heads.life + ?"] * len(positions))}) ORDER BY id',
         (queue.id, now, *positions),
     ).fetchall()
     if not rows:
         _find_head(connection, queue)
     deleted, refused = [], []
     claimed = delayed = total = 0
-    for _, position, available_at, claim_id, size in rows:
+    for id, life, available_at, claim_id, size in rows:
         is_held = claim_id is not None and available_at > now
         if claim_id in claim_ids if is_held else unclaimed:
-            deleted.append(position)
+            deleted.append(id - life)
             claimed += claim_id is not None
             delayed += claim_id is None and available_at > 0
             total += size
         else:
-            refused.append(position)
+            refused.append(id - life)
     if all_or_none and refused:
         deleted = []
     if deleted:
-        life = rows[0][0]
-        _erase(connection, life, total, _marks(len(deleted)), *deleted)
+        _erase(connection, total, _marks(len(deleted)), *(life + position for position in deleted))
         _count(connection, life, Tally(-len(deleted), -claimed, -delayed, -total))
     return ports.Deleted(deleted, refused)
 
 
-def _erase(connection, life, size, places, *values):
+def _erase(connection, size, ids, *values):
     """Delete messages and their bodies; say how many.
 
     :param size: of the bodies together, in bytes.
-    :param places: SQL for a set of positions, with its `values`.
+    :param ids: SQL for a set of ids, with its `values`.
     """
     if size > LONG_BODY:
-        connection.execute(f'DELETE FROM bodies WHERE life = ? AND position IN ({places})', (life, *values))
-    return connection.execute(
-        f'DELETE FROM messages WHERE life = ? AND position IN ({places})', (life, *values)
-    ).rowcount
+        connection.execute(f'DELETE FROM bodies WHERE id IN ({ids})', values)
+    return connection.execute(f'DELETE FROM messages WHERE id IN ({ids})', values).rowcount
 
 
 def _clear(connection, queue):
@@ -548,8 +560,8 @@ def _clear(connection, queue):
         (head.life,),
     )
     connection.execute(
-        'INSERT INTO heads (queue_id, revision, namespace, project, position) '
-        'SELECT ?, revision, namespace, project, position FROM heads WHERE life = ?',
+        'INSERT INTO heads (life, queue_id, revision, namespace, project, position) '
+        f'SELECT {schema.NEW_LIFE}, ?, revision, namespace, project, position FROM heads WHERE life = ?',
         (queue.id, head.life),
     )
 
@@ -568,9 +580,8 @@ def _stats(connection, queue, now):
     free = head.messages - expired.messages - claimed - delayed
     oldest, newest = (
         connection.execute(
-            f'SELECT position, created_at FROM messages WHERE life = ? AND {ALIVE} '
-            f'ORDER BY position {direction} LIMIT 1',
-            (head.life, now),
+            f'SELECT id - life, created_at FROM {ALL} AND {ALIVE} ORDER BY id {direction} LIMIT 1',
+            (head.life, head.life, now),
         ).fetchone()
         for direction in ('ASC', 'DESC')
     )
@@ -620,9 +631,7 @@ def _sweep_over(connection, now, limit):
         if row is None:
             break
         size = limit - done
-        freed = _erase(
-            connection, *row, MANY, 'SELECT position FROM messages WHERE life = ? ORDER BY position LIMIT ?', *row, size
-        )
+        freed = _erase(connection, MANY, f'SELECT id FROM {ALL} ORDER BY id LIMIT ?', *row, *row, size)
         done += freed
         if freed < size:
             connection.execute('DELETE FROM heads WHERE life = ?', row)
@@ -646,14 +655,13 @@ def _settle(connection, head, now, limit):
     """Free up to `limit` messages that expired, and make up to `limit` free that lapsed; say how many."""
     expired = _tally_expired(connection, head, now, limit)
     if expired.messages:
-        places = f'SELECT position FROM {EXPIRED}'
-        _erase(connection, head.life, expired.bytes, places, head.life, now, limit)
+        _erase(connection, expired.bytes, f'SELECT id FROM {EXPIRED}', head.life, now, limit)
     lapsed = _tally_lapsed(connection, head, now, limit)
     if lapsed.messages:
         connection.execute(
             'UPDATE messages SET available_at = 0, claim_id = NULL, claim_ttl = 0 '
-            f'WHERE life = ? AND position IN (SELECT position FROM {LAPSED})',
-            (head.life, head.life, now, now, limit),
+            f'WHERE id IN (SELECT id FROM {LAPSED})',
+            (head.life, now, now, limit),
         )
     claimed, delayed = expired.claimed + lapsed.claimed, expired.delayed + lapsed.delayed
     _count(connection, head.life, Tally(-expired.messages, -claimed, -delayed, -expired.bytes))

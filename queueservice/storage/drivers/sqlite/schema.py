@@ -5,14 +5,19 @@ Record tables are generated from `storage.tables`. The others belong to the mess
 * `heads` - one row a life of a queue's messages: where the next message goes, how many there are. It stands apart
   from `queues` because every post rewrites it, and metadata may be large. A head whose `queue_id` is NULL is over
   (cleared, or the queue is deleted): nobody finds its messages any more, and the sweep frees them.
-* `messages` - `available_at` is 0 for a free message, else the end of its claim or of its delay. One that has
-  passed has lapsed: readers take the message as free, and the next sweep or claim makes it so.
+* `spare_lives` - the numbers of heads that were freed, for the next heads.
+* `messages` - `id` is `life` + position: a life owns POSITIONS ids, and its number is where they begin. So a message is
+  found by its rowid, on a way through pages that hold nothing but numbers. `available_at` is 0 for a free message,
+  else the end of its claim or of its delay. One that has passed has lapsed: readers take the message as free, and the
+  next sweep or claim makes it so.
 * `bodies` - long bodies of messages. A claim writes the rows of its messages anew, and has no use for their bodies.
 * `keys` - what keyed appends remember.
 * `usages` - the counters of the heads summed up by project.
 
 Triggers keep `heads` in step with `queues`, and `usages` with `heads`, so that no statement can forget it.
 """
+
+# ruff: noqa: S608 - statements are put together of what stands in this module
 
 import sqlite3
 
@@ -21,12 +26,18 @@ from queueservice.storage import records, tables
 #: Marks a file as ours in its header: "queu".
 APPLICATION_ID = 0x71756575
 #: Rises when a file can no longer be used by an older release. Additions alone do not raise it.
-VERSION = 1
+VERSION = 2
+#: How many positions a life has. There is room for 2**62 / POSITIONS lives at a time, two million.
+POSITIONS = 2**41
+#: SQL for the number of the next life.
+NEW_LIFE = f"""coalesce(
+    (SELECT min(life) FROM spare_lives), (SELECT coalesce(max(life), 0) + {POSITIONS} FROM heads)
+)"""
 
 _TYPES = {bool: 'INTEGER', int: 'INTEGER', float: 'REAL', str: 'TEXT', bytes: 'BLOB', list: 'TEXT'}
 
 _STATEMENTS = (
-    """
+    f"""
     CREATE TABLE IF NOT EXISTS heads (
         life INTEGER PRIMARY KEY,
         queue_id TEXT UNIQUE,
@@ -38,14 +49,17 @@ _STATEMENTS = (
         claimed INTEGER NOT NULL DEFAULT 0,
         delayed INTEGER NOT NULL DEFAULT 0,
         bytes INTEGER NOT NULL DEFAULT 0,
-        due_at REAL -- until then no message expires and no claim or delay ends
+        due_at REAL, -- until then no message expires and no claim or delay ends
+        CONSTRAINT no_room_for_another_queue CHECK (life < {2**62}),
+        CONSTRAINT no_room_in_this_queue CHECK (position < {POSITIONS})
     )
     """,
+    'CREATE TABLE IF NOT EXISTS spare_lives (life INTEGER PRIMARY KEY)',
     'CREATE INDEX IF NOT EXISTS heads_due ON heads (due_at) WHERE due_at IS NOT NULL',
     """
     CREATE TABLE IF NOT EXISTS messages (
+        id INTEGER PRIMARY KEY,
         life INTEGER NOT NULL,
-        position INTEGER NOT NULL,
         available_at REAL NOT NULL,
         expires_at REAL NOT NULL,
         created_at REAL NOT NULL,
@@ -56,20 +70,17 @@ _STATEMENTS = (
         checksum TEXT,
         state BLOB NOT NULL,
         size INTEGER NOT NULL, -- of the body, in bytes
-        body BLOB, -- NULL: it is long and stands in `bodies`
-        PRIMARY KEY (life, position)
-    ) WITHOUT ROWID
+        body BLOB -- NULL: it is long and stands in `bodies`
+    )
     """,
-    'CREATE INDEX IF NOT EXISTS messages_free ON messages (life, available_at, position, expires_at, claim_count)',
+    'CREATE INDEX IF NOT EXISTS messages_free ON messages (life, available_at, id, expires_at, claim_count)',
     'CREATE INDEX IF NOT EXISTS messages_expiry ON messages (life, expires_at)',
     'CREATE INDEX IF NOT EXISTS messages_claim ON messages (claim_id) WHERE claim_id IS NOT NULL',
     """
     CREATE TABLE IF NOT EXISTS bodies (
-        life INTEGER NOT NULL,
-        position INTEGER NOT NULL,
-        body BLOB NOT NULL,
-        PRIMARY KEY (life, position)
-    ) WITHOUT ROWID
+        id INTEGER PRIMARY KEY,
+        body BLOB NOT NULL
+    )
     """,
     """
     CREATE TABLE IF NOT EXISTS keys (
@@ -95,9 +106,19 @@ _STATEMENTS = (
     ) WITHOUT ROWID
     """,
     """
+    CREATE TRIGGER IF NOT EXISTS head_begins AFTER INSERT ON heads BEGIN
+        DELETE FROM spare_lives WHERE life = new.life;
+    END
+    """,
+    """
+    CREATE TRIGGER IF NOT EXISTS head_ends AFTER DELETE ON heads BEGIN
+        INSERT INTO spare_lives VALUES (old.life);
+    END
+    """,
+    f"""
     CREATE TRIGGER IF NOT EXISTS queue_begins AFTER INSERT ON queues BEGIN
-        INSERT INTO heads (queue_id, revision, namespace, project)
-            VALUES (new.id, new.revision, new.namespace, new.project);
+        INSERT INTO heads (life, queue_id, revision, namespace, project)
+            VALUES ({NEW_LIFE}, new.id, new.revision, new.namespace, new.project);
         INSERT INTO usages (namespace, project, queues) VALUES (new.namespace, new.project, 1)
             ON CONFLICT DO UPDATE SET queues = queues + 1;
     END
@@ -146,6 +167,8 @@ def prepare(connection: sqlite3.Connection) -> None:
             f'the file is of a later release (schema {version}; this one knows {VERSION}). '
             'Run that release, or restore an older copy of the file.'
         )
+    if 0 < version < VERSION:
+        raise Unusable(f'the file is of a version before the first release (schema {version}). Name another one.')
     if _pragma(connection, 'journal_mode = WAL') != 'wal':
         raise Unusable('the file system does not allow a write-ahead log. Move the file to a local disk.')
     connection.execute('BEGIN IMMEDIATE')
