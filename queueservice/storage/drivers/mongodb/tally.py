@@ -14,8 +14,7 @@ DELAY = 1
 class Tally:
     """Sums up what went, so that a deletion need not write to the head of its queue, and tells the heads each second.
 
-    What a process that was killed had not told yet is missing: `messages.MessageStore.sweep` corrects a head that
-    says otherwise than its queue.
+    What a process that was killed had not told yet is missing, until a sweep counts the queue.
     """
 
     def __init__(self, database):
@@ -24,6 +23,7 @@ class Tally:
         self._begin()
 
     def _begin(self):
+        self._touched = {}  # ids of queues that something was deleted from, in that order
         self._gone = collections.defaultdict(lambda: [0, 0])  # (queue id, purges) -> [messages, bytes]
         self._lock = threading.Lock()
         self._telling = threading.Lock()  # held while heads are being told
@@ -39,6 +39,7 @@ class Tally:
             sums = self._gone[queue_id, purges]
             sums[0] += count
             sums[1] += size
+            self._touched[queue_id] = None
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name='tally', daemon=True)
                 self._thread.start()
@@ -54,6 +55,16 @@ class Tally:
         with self._lock:
             count, size = self._gone.get((queue_id, purges), (0, 0))
         return count, size
+
+    def touch(self, queue_id: str) -> None:
+        """Let `take_touched` name this queue."""
+        with self._lock:
+            self._touched[queue_id] = None
+
+    def take_touched(self, limit: int) -> list[str]:
+        """Queues that something was deleted from since they were named last."""
+        with self._lock:
+            return [self._touched.popitem()[0] for _ in range(min(limit, len(self._touched)))]
 
     def tell(self) -> None:
         """Bring the heads up to date now."""
