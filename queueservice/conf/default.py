@@ -23,4 +23,10 @@ OPTIONS = [
         help='Store an MD5 checksum with each message (over the bytes of its body, as they were sent) and show '
         'it to readers of API v2. Switch it on if your consumers check what they receive.',
     ),
+    cfg.BoolOpt(
+        'unreliable',
+        default=False,
+        help='Put up with a MongoDB that may lose acknowledged messages: a standalone server, or a write concern '
+        'below "majority" in the URI. Set it for tests only.',
+    ),
 ]

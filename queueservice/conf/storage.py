@@ -7,13 +7,15 @@ OPTIONS = [
     cfg.StrOpt(
         'driver',
         default='sqlite',
-        help='The storage driver: "sqlite" keeps everything in one file and serves one host; "memory" keeps it in one '
-        'process and loses it with the process.',
+        help='The storage driver: "sqlite" keeps everything in one file and serves one host; "mongodb" keeps it in a '
+        'MongoDB replica set or sharded cluster and serves many; "memory" keeps it in one process and loses it with '
+        'the process.',
     ),
     cfg.StrOpt(
         'uri',
         secret=True,
-        help='What the driver opens: sqlite:///PATH for a file (sqlite:////PATH if the path is absolute). Without a '
-        "value, queueservice/queueservice.db in the user's state directory ($XDG_STATE_HOME, or ~/.local/state).",
+        help='What the driver opens. sqlite:///PATH names a file (sqlite:////PATH if the path is absolute); without a '
+        "value it is queueservice/queueservice.db in the user's state directory ($XDG_STATE_HOME, or ~/.local/state). "
+        'mongodb://HOST:PORT,.../DATABASE?replicaSet=NAME names a MongoDB, which has no default.',
     ),
 ]

@@ -10,11 +10,22 @@ import typing
 from queueservice.storage import messages, records
 
 
+class Finding(typing.NamedTuple):
+    """One thing that an operator wants to know about a store."""
+
+    what: str  # a word or two
+    ok: bool
+    sentence: str  # how it is; if it is not ok, what to change
+
+
 class Driver(typing.Protocol):
     """One store, open in this process.
 
     Safe to use from many threads. A driver opens nothing before it is first used and notices a fork:
     a child process starts with no connection of its parent's.
+
+    A driver for which more can be wrong than that it takes no write has a method `check()` too, which changes
+    nothing, raises nothing of the store's, and returns a list of `Finding`.
     """
 
     messages: messages.MessageStore

@@ -24,12 +24,28 @@ UNAWAITED = write_concern.WriteConcern(0)
 
 
 class Database:
-    """Hands out the collections of one database; a child process gets connections of its own."""
+    """Hands out the collections of one database; a child process gets connections of its own.
 
-    def __init__(self, uri: str, *, patience: float = PATIENCE):
+    :param unreliable: write as the URI says even if that is less than DURABLE.
+    """
+
+    def __init__(self, uri: str, *, unreliable: bool = False, patience: float = PATIENCE):
         self._uri = uri
         self.patience = patience  # s
+        self.unreliable = unreliable
         parsed = pymongo.uri_parser.parse_uri(uri, validate=True, warn=True)
+        options = parsed['options']
+        #: What the URI says of writes that is not what DURABLE says: "w=1".
+        self.weakness = '&'.join(
+            f'{name}={options[name]}'.lower()
+            for name, strong in (('w', DURABLE.document['w']), ('journal', DURABLE.document['j']))
+            if options.get(name, strong) != strong
+        )
+        self._write_concern, level = DURABLE, 'majority'
+        if unreliable and self.weakness:
+            # A reader that waits for the majority would not see what was written without it.
+            self._write_concern, level = write_concern.WriteConcern(options.get('w'), j=options.get('journal')), 'local'
+        self._read_concern = read_concern.ReadConcern(level)
         self._name = parsed['database'] or NAME
         hosts = ','.join(f'{host}:{port}' if port else host for host, port in parsed['nodelist'])
         self.location = f'mongodb://{hosts}/{self._name}'
@@ -63,8 +79,8 @@ class Database:
                 )
                 self.database = self._client.get_database(
                     self._name,
-                    write_concern=DURABLE,
-                    read_concern=read_concern.ReadConcern('majority'),
+                    write_concern=self._write_concern,
+                    read_concern=self._read_concern,
                     read_preference=pymongo.ReadPreference.PRIMARY,
                 )
                 self._queues = self.database['queues']
@@ -81,6 +97,10 @@ class Database:
     def collection(self, name: str):
         self._client or self._open()
         return self.database[name]
+
+    def hello(self) -> dict:
+        """What the primary, or a router, says of itself."""
+        return self.client.admin.command('hello', read_preference=pymongo.ReadPreference.PRIMARY)
 
     @property
     def queues(self):
@@ -107,6 +127,19 @@ class Database:
     def graves(self):
         self._client or self._open()
         return self._graves
+
+    def ping(self) -> None:
+        """Return if there is a primary, or a router, that takes writes.
+
+        :raises Unavailable: there is none.
+        """
+        try:
+            with pymongo.timeout(self.patience):
+                writable = self.hello()['isWritablePrimary']
+        except pymongo_errors.PyMongoError as error:
+            raise errors.Unavailable(f'{self.location}: {error}') from error
+        if not writable:
+            raise errors.Unavailable(f'{self.location} takes no writes.')
 
     def close(self):
         with self._lock:

@@ -67,12 +67,9 @@ def prepare(database) -> None:
 
     :raises Unavailable: the database is of a later release, or has other indexes under their names.
     """
-    present = read_version(database)
-    if present > VERSION:
-        raise errors.Unavailable(
-            f'{database.location} is of a later release (schema {present}; this one knows {VERSION}). '
-            'Run that release, or name another database in [storage] uri.'
-        )
+    version = read_version(database)
+    if version > VERSION:
+        raise errors.Unavailable(refuse(database, version))
     for name, models in indexes().items():
         try:
             database.collection(name).create_indexes(models)
@@ -86,6 +83,14 @@ def prepare(database) -> None:
     database.collection(SCHEMA).update_one({'_id': 'version'}, {'$max': {'version': VERSION}}, upsert=True)
 
 
+def refuse(database, version: int) -> str:
+    """What to tell the operator of a version that is too high."""
+    return (
+        f'{database.location} is of a later release (schema {version}; this one knows {VERSION}). '
+        'Run that release, or name another database in [storage] uri.'
+    )
+
+
 def read_version(database) -> int:
     """The version of the schema in the database; 0 if it has none."""
     found = database.collection(SCHEMA).find_one({'_id': 'version'})
@@ -93,9 +98,11 @@ def read_version(database) -> int:
 
 
 def missing(database) -> list[str]:
-    """The indexes that `prepare` would make, as "collection.index"."""
+    """The indexes that are not there, or are others under their names, as "collection.index"."""
     absent = []
-    for name, models in indexes().items():
-        present = database.collection(name).index_information()
-        absent += [f'{name}.{model.document["name"]}' for model in models if model.document['name'] not in present]
+    for collection, models in indexes().items():
+        present = database.collection(collection).index_information()
+        for index in (model.document for model in models):
+            if present.get(index['name'], {}).get('key') != [*index['key'].items()]:
+                absent.append(f'{collection}.{index["name"]}')
     return absent
