@@ -49,7 +49,7 @@ def build_services(
         queues=all_queues,
         messages=messages.Messages(driver, all_queues, all_dead_letters, limits, clock),
         claims=claims.Claims(driver, all_queues, all_dead_letters, limits, clock),
-        projects=projects.Projects(driver, limits),
+        projects=projects.Projects(driver, limits, clock),
         health=health.Health(driver, all_queues, clock),
         housekeeping=housekeeping.Housekeeping(driver, clock),
     )

@@ -1,5 +1,7 @@
 """Projects: which there are, and what they keep in the store."""
 
+import collections.abc
+
 import msgspec
 
 from queueservice.model import limits as limits_module
@@ -8,14 +10,15 @@ from queueservice.storage import base, messages, records, tables
 
 
 class Projects:
-    def __init__(self, driver: base.Driver, limits: limits_module.Limits):
+    def __init__(self, driver: base.Driver, limits: limits_module.Limits, clock: collections.abc.Callable[[], float]):
         self._records = driver.records
         self._messages = driver.messages
         self._limits = limits
+        self._clock = clock
 
     def usage(self, namespace: str, project: str) -> messages.Usage:
         """What the project keeps: queues, messages by state, bytes. Zeros for one that never was."""
-        return self._messages.usage(namespace, project)
+        return self._messages.usage(namespace, project, self._clock())
 
     def page(self, *, marker: str | None = None, limit: int | None = None) -> list[str]:
         """List the ids of projects that ever had a queue, in their order, behind `marker`."""

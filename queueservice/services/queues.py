@@ -165,7 +165,7 @@ class Queues:
 
     def count(self, namespace: str, project: str) -> int:
         """How many queues the project has."""
-        return self._messages.usage(namespace, project).queues
+        return self._messages.usage(namespace, project, self._clock()).queues
 
     # Inside
 

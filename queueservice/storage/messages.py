@@ -165,10 +165,11 @@ class MessageStore(typing.Protocol):
         claim_id: str,
         changes: collections.abc.Sequence[messages.Change],
         now: float,
-    ) -> list[int]:
+    ) -> int:
         """Apply each of `changes` to messages that `claim_id` holds at `now`, as one step.
 
-        :returns: the positions changed; empty means that the claim has ended or holds none of them.
+        :returns: how many messages were changed, for each change anew; 0 means that the claim has ended or holds
+            none of them.
         :raises Stale: the queue is gone.
         """
 
@@ -206,7 +207,7 @@ class MessageStore(typing.Protocol):
         :raises Stale: the queue is gone.
         """
 
-    def usage(self, namespace: str, project: str) -> Usage:
+    def usage(self, namespace: str, project: str, now: float) -> Usage:
         """Sum up what a project keeps in the store; zeros for an unknown one."""
 
     def sweep(self, now: float, limit: int) -> int:

@@ -179,7 +179,7 @@ class Claimer(Actor):
                 self.delete(store, claim, positions[:3])
                 self.release(store, claim, positions[3:5])
             case 'extend':
-                self.extend(store, claim)
+                self.extend(store, claim, positions)
                 time.sleep(self.pick.choice([0, 0.03]))
                 self.delete(store, claim, positions[::2])
             case 'release':
@@ -194,15 +194,17 @@ class Claimer(Actor):
         self.history.append(Ended(start, time.time(), now, claim.id, answer.positions, True))
 
     def release(self, store, claim, positions):
-        start, now = time.time(), self.now()
-        released = store.renew(self.queue, claim.id, [messages.Change(tuple(positions))], now)
-        self.history.append(Ended(start, time.time(), now, claim.id, released, False))
+        for position in positions:  # one by one: of several it is only known how many were released
+            start, now = time.time(), self.now()
+            if store.renew(self.queue, claim.id, [messages.Change((position,))], now):
+                self.history.append(Ended(start, time.time(), now, claim.id, [position], False))
 
-    def extend(self, store, claim):
-        start, now = time.time(), self.now()
-        change = messages.Change(ends_at=now + 0.05, ttl=1)
-        renewed = store.renew(self.queue, claim.id, [change], now)
-        self.history.append(Renewed(start, time.time(), now, claim.id, change.ends_at, renewed))
+    def extend(self, store, claim, positions):
+        for position in positions:
+            start, now = time.time(), self.now()
+            change = messages.Change((position,), ends_at=now + 0.05, ttl=1)
+            if store.renew(self.queue, claim.id, [change], now):
+                self.history.append(Renewed(start, time.time(), now, claim.id, change.ends_at, [position]))
 
 
 # How they are set to work

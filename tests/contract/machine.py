@@ -336,7 +336,7 @@ class MessageMachine(stateful.RuleBasedStateMachine):
         if ours is errors.Stale:
             assert theirs is errors.Stale
         else:
-            self._agree(queue, sorted(theirs), sorted(ours))
+            assert theirs == ours, f'{theirs} changed instead of {ours}'
 
     @stateful.rule(
         pick=picks,
@@ -400,8 +400,8 @@ class MessageMachine(stateful.RuleBasedStateMachine):
     @stateful.rule()
     def sweep(self):
         self._sweep()
-        theirs = self.driver.messages.usage(queues.PROJECT, self.project)
-        ours = self.model.messages.usage(queues.PROJECT, self.project)
+        theirs = self.driver.messages.usage(queues.PROJECT, self.project, self.clock())
+        ours = self.model.messages.usage(queues.PROJECT, self.project, self.clock())
         assert theirs == ours, f'{theirs} instead of {ours}'
 
     def _sweep(self):

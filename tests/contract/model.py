@@ -183,7 +183,7 @@ class MessageStore:
 
     def renew(self, queue, claim_id, changes, now):
         life = self._life(queue, now)
-        changed = set()
+        changed = 0
         for change in changes:
             for message in life.held(claim_id):
                 if change.positions is not None and message.position not in change.positions:
@@ -195,8 +195,8 @@ class MessageStore:
                 message.expires_at = max(message.expires_at, change.keep_until)
                 if change.state is not None:
                     message.state = change.state
-                changed.add(message.position)
-        return sorted(changed)
+                changed += 1
+        return changed
 
     def delete(self, queue, positions, now, *, claim_ids=(), unclaimed=True, all_or_none=False):
         life = self._life(queue, now)
@@ -216,7 +216,7 @@ class MessageStore:
     def stats(self, queue, now):
         return _count(self._life(queue, now).messages)
 
-    def usage(self, namespace, project):
+    def usage(self, namespace, project, now):
         owned = records.Condition('namespace', '=', namespace), records.Condition('project', '=', project)
         rows = self._records.find(tables.QUEUES, records.Query(where=owned, limit=1_000_000)).records
         usage = ports.Usage(queues=len(rows))

@@ -342,7 +342,7 @@ class ProcessTest(testtools.TestCase):
             lambda: store.delete(queue, (1,), 1_700_000_000.0),
             lambda: store.clear(queue, 1_700_000_000.0),
             lambda: store.stats(queue, 1_700_000_000.0),
-            lambda: store.usage('project', 'project-1'),
+            lambda: store.usage('project', 'project-1', 1_700_000_000.0),
             lambda: store.sweep(1_700_000_000.0, 10),
             lambda: drivers.make_queue(self.driver, 'other'),
             lambda: drivers.change_queue(self.driver, queue),

@@ -137,7 +137,7 @@ class CostTest(SQLiteTest):
         return {
             'list': self.cost(self.list),
             'stats': self.cost(lambda: self.store.stats(self.queue, now)),
-            'usage': self.cost(lambda: self.store.usage('project', 'project-1')),
+            'usage': self.cost(lambda: self.store.usage('project', 'project-1', now)),
             'read a claim': self.cost(lambda: self.list(claim_id=claim_id)),
             'read by position': self.cost(lambda: self.list(positions=positions)),
             'renew': self.cost(lambda: self.store.renew(self.queue, claim_id, [longer], now)),

@@ -522,8 +522,8 @@ class Log:
         return leased
 
     def renew(self, claim_id, changes, now):
-        """Apply `changes` to what the claim holds, and return where."""
-        changed = []
+        """Apply `changes` to what the claim holds, and return to how many messages, for each change anew."""
+        changed = 0
         for change in changes:
             held = self.claims.get(claim_id)
             if held is None:
@@ -563,8 +563,8 @@ class Log:
                     self.usage.delayed += len(reached)
                 else:
                     self._come_back(reached)
-            changed += reached
-        return changed if len(changes) == 1 else sorted(set(changed))
+            changed += len(reached)
+        return changed
 
     def _let_go(self, claim_id, held, positions):
         self.claimed -= len(positions)
@@ -770,7 +770,7 @@ class MessageStore:
                     return log.stats()
             time.sleep(0)  # lets other threads have the lock
 
-    def usage(self, namespace, project):
+    def usage(self, namespace, project, now):
         with self.lock:
             usage = self._usages.get((namespace, project))
             if usage is None:

@@ -114,7 +114,7 @@ class MessageStore:
     def stats(self, queue, now):
         return self._database.read(_stats, queue, now)
 
-    def usage(self, namespace, project):
+    def usage(self, namespace, project, now):
         return self._database.read(_usage, namespace, project)
 
     def sweep(self, now, limit):
@@ -475,12 +475,12 @@ def _find_next_expiry(connection, head, now):
 
 
 def _renew(connection, queue, claim_id, changes, now):
-    changed = set()
+    changed = 0
     for change in changes:
-        changed.update(_change(connection, _find_head(connection, queue), claim_id, change, now))
+        changed += _change(connection, _find_head(connection, queue), claim_id, change, now)
     if not changes:
         _find_head(connection, queue)
-    return sorted(changed)
+    return changed
 
 
 def _change(connection, head, claim_id, change, now):
@@ -500,18 +500,17 @@ def _change(connection, head, claim_id, change, now):
     if change.positions is not None:
         where = f'AND id IN ({_marks(len(change.positions))})'
         place = [head.life + position for position in change.positions]
-    rows = connection.execute(
-        f'UPDATE messages SET {sets} '
-        f'WHERE claim_id = ? AND +life = ? AND +available_at > ? AND {ALIVE} {where} RETURNING id - life',
+    changed = connection.execute(
+        f'UPDATE messages SET {sets} WHERE claim_id = ? AND +life = ? AND +available_at > ? AND {ALIVE} {where}',
         (*values, claim_id, head.life, now, now, *place),
-    ).fetchall()
-    if rows:
-        released = len(rows) if change.ends_at is None else 0
+    ).rowcount
+    if changed:
+        released = changed if change.ends_at is None else 0
         delayed = released if available_at else 0
         _count(connection, head.life, Tally(0, -released, delayed))
         if available_at:
             _expect(connection, head, available_at)
-    return [position for (position,) in rows]
+    return changed
 
 
 def _delete(connection, queue, positions, now, claim_ids, unclaimed, all_or_none):
