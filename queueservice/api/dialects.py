@@ -76,28 +76,30 @@ class V2:
     def messages(self, base: str, listed: messages_service.Listed) -> msgspec.Raw:
         """Messages as a reader sees them, as a JSON array; `base` is the path of their queue.
 
-        The busiest loop of the service: it writes text instead of making an object for each message, which
-        takes two thirds of the time. What goes in needs no escaping: hex digits, numbers, a quoted path, JSON.
+        The busiest loop of the service: it joins pieces of text instead of making an object for each message, which
+        takes half the time. What goes in needs no escaping: hex digits, numbers, a quoted path, JSON.
         """
         now = listed.now
-        values = []
-        held, suffix = None, b''
+        opening, link = _id_and_link(base, messages.tag(listed.queue_id))
+        created_at = expires_at = seconds = claim_id = None
+        claim = b''
+        pieces = []
         for message in listed.messages:
-            position, created_at = message.position, message.created_at
-            if message.claim_id != held:
-                held = message.claim_id
-                suffix = b'' if held is None else b'?claim_id=' + held.encode()
-            values += (
-                position,
-                position,
-                suffix,
-                message.expires_at - created_at + 0.5,  # Message.ttl and age(): %d cuts off the fraction
-                now - created_at if now > created_at else 0,
-                message.body,
-                self._annotation(message) if message.state or message.checksum is not None else b'}',
-            )
-        form = _message_form(base, messages.tag(listed.queue_id))
-        return msgspec.Raw(b'[%b]' % b','.join([form] * len(listed.messages)) % tuple(values))
+            # Only what differs from the message before is written anew: mostly they share times and claim.
+            if message.created_at != created_at or message.expires_at != expires_at:
+                created_at, expires_at = message.created_at, message.expires_at
+                ttl_and_age = (expires_at - created_at + 0.5) // 1, (now - created_at) // 1 if now > created_at else 0
+                if ttl_and_age != seconds:
+                    seconds = ttl_and_age
+                    times = b'","ttl":%d,"age":%d,"body":' % seconds
+            if message.claim_id != claim_id:
+                claim_id = message.claim_id
+                claim = b'' if claim_id is None else b'?claim_id=' + claim_id.encode()
+            place = b'%012x' % message.position
+            pieces += opening, place, link, place, claim, times, message.body
+            if message.state or message.checksum is not None:
+                pieces.append(self._annotation(message))
+        return msgspec.Raw(b'[%b}]' % b''.join(pieces).removeprefix(b'},') if pieces else b'[]')
 
     def bare(self, shown: msgspec.Raw):
         """Messages that come without links: read by ids, or claimed."""
@@ -126,9 +128,9 @@ class V2:
     # Inside
 
     def _annotation(self, message):
-        """What only some messages have, as the end of a JSON object."""
+        """What only some messages have, as further members of a JSON object."""
         annotation = media.encode(schemas.Annotation(message.checksum or UNSET, _dead_letter(message)))
-        return b',' + annotation[1:] if self.annotates and annotation != b'{}' else b'}'
+        return b',' + annotation[1:-1] if self.annotates and annotation != b'{}' else b''
 
     def _envelope(self, post):
         return post.messages
@@ -199,10 +201,9 @@ VERSIONS = {'1': V1(), '1.1': V1_1(), '2': V2()}
 
 
 @functools.lru_cache(maxsize=4096)
-def _message_form(base, tag):
-    """What `V2.messages` fills in for each message: position twice, claim, ttl, age, body, annotation."""
-    path = f'{base}/messages/{tag}'.replace('%', '%%')
-    return b'{"id":"%b%%012x","href":"%b%%012x%%b","ttl":%%d,"age":%%d,"body":%%b%%b' % (tag.encode(), path.encode())
+def _id_and_link(base, tag):
+    """What stands before a message's position in `V2.messages`, behind another message; and before it once more."""
+    return f'}},{{"id":"{tag}'.encode(), f'","href":"{base}/messages/{tag}'.encode()
 
 
 def _href(base, message_id, claim_id):

@@ -20,7 +20,7 @@ def text(req, name: str) -> str | None:
 
 
 def integer(req, name: str, default: int | None = None) -> int | None:
-    value = text(req, name) if name in req.params else None
+    value = text(req, name)
     if value is None:
         return default
     digits = value[1:] if value[0] in '+-' else value
@@ -30,7 +30,7 @@ def integer(req, name: str, default: int | None = None) -> int | None:
 
 
 def boolean(req, name: str, default: bool = False) -> bool:
-    value = text(req, name) if name in req.params else None
+    value = text(req, name)
     if value is None:
         return default
     try:

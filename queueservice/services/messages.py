@@ -124,15 +124,30 @@ class Messages:
 
         :raises MessageNotFound: there is none of that id.
         """
-        listed = self._read(key, [message_id])
-        if not listed.messages:
+        now = self._clock()
+
+        def select(queue):
+            position = messages.decode_position(queue.id, message_id)
+            found = position and self._store.select(queue, store.Selection((position,)), now).messages
+            return Listed(queue.id, found, now) if found else None
+
+        listed = self._queues.use(key, select, missing=lambda: None)
+        if listed is None:
             raise errors.MessageNotFound(message_id=message_id, queue=key.name)
         return listed
 
     def get_many(self, key: queues_model.QueueKey, message_ids: list[str]) -> Listed:
         """Read those of the messages that are there, oldest first."""
         self._limits.check_message_ids(len(message_ids))
-        return self._read(key, message_ids)
+        now = self._clock()
+
+        def select(queue):
+            positions = _positions(queue, message_ids)
+            if not positions:
+                return Listed(queue.id, [], now)
+            return Listed(queue.id, self._store.select(queue, store.Selection(positions), now).messages, now)
+
+        return self._queues.use(key, select, missing=lambda: Listed('', [], now))
 
     def delete(self, key: queues_model.QueueKey, message_id: str, claim_id: str | None = None) -> None:
         """Delete a message if it is there.
@@ -239,17 +254,6 @@ class Messages:
                 draft.key_until = now + KEY_WINDOW
                 draft.key_digest = idempotency.digest
         return drafts
-
-    def _read(self, key, message_ids):
-        now = self._clock()
-
-        def select(queue):
-            positions = _positions(queue, message_ids)
-            if not positions:
-                return Listed(queue.id, [], now)
-            return Listed(queue.id, self._store.select(queue, store.Selection(positions), now).messages, now)
-
-        return self._queues.use(key, select, missing=lambda: Listed('', [], now))
 
     def _explain_refusal(self, queue, position, claim_id, now):
         if claim_id is None:

@@ -39,9 +39,8 @@ _REMEMBERED_LENGTH = 512
 def _begin_request_ids():
     # Unique among processes by the random part, within one by the count.
     global _request_ids
-    _request_ids = map(
-        f'req-{secrets.token_hex(4)}-{secrets.token_hex(2)}-4000-8000-{{:012x}}'.format, itertools.count(1)
-    )
+    form = f'req-{secrets.token_hex(4)}-{secrets.token_hex(2)}-4000-8000-%012x'
+    _request_ids = map(form.__mod__, itertools.count(1))
 
 
 _begin_request_ids()
