@@ -7,8 +7,10 @@ The document of a queue is also the head of the queue's messages: that is `head`
 insert.
 """
 
+import datetime
+
 import pymongo
-from bson import datetime_ms, objectid
+from bson import objectid
 from pymongo import errors as pymongo_errors
 
 from queueservice.model import messages
@@ -28,8 +30,8 @@ _DUPLICATE = 11000
 _COMPARISONS = {'<': '$lt', '<=': '$lte', '>': '$gt', '>=': '$gte'}
 #: What no record meets.
 _NEVER = ('_id', {'$in': []})
-#: Dates have 64 bits.
-_END_OF_TIME = 2**63 - 1
+#: The last second that is a date for everybody, in the year 9999.
+_LAST = 253_402_300_799
 
 
 class RecordStore:
@@ -69,32 +71,22 @@ class RecordStore:
             replaced = self._collection(table).bulk_write(changes, ordered=False).matched_count
         except pymongo_errors.BulkWriteError as error:
             replaced, taken = error.details['nMatched'], _duplicates(error)
-        open_ones = [index for index in range(len(answers)) if index not in taken]
-        if replaced == 0:
-            stale = open_ones
-        elif replaced < len(open_ones):
-            stale = self._not_replaced(table, answers, marks, open_ones)
-        else:
-            stale = []
         for index in taken:
             answers[index] = errors.Duplicate()
-        for index in stale:
-            answers[index] = errors.Stale()
+        if replaced < len(answers) - len(taken):
+            stored = self._marked(table, answers, marks) if replaced else set()
+            if len(stored) < replaced:
+                raise errors.Unavailable('MongoDB did not say which records it replaced, and others went on.')
+            for index, mark in enumerate(marks):
+                if mark not in stored and index not in taken:
+                    answers[index] = errors.Stale()
         return answers
 
-    def _not_replaced(self, table, answers, marks, indexes):
-        """Which of the records at `indexes` did not get their marks: the server says only how many."""
-        ids = [_identify(table, answers[index])['_id'] for index in indexes]
-        stored = self._collection(table).find({'_id': {'$in': ids}}, {'revision': 1, REPLACEMENT: 1})
-        stored = {_hashable(document['_id']): document for document in stored}
-        stale = []
-        for index, id in zip(indexes, ids, strict=True):
-            document = stored.get(_hashable(id))
-            if document is None or document.get(REPLACEMENT) != marks[index]:
-                if document is not None and document['revision'] > answers[index]['revision']:
-                    raise errors.Unavailable('MongoDB did not say which records were replaced, and others went on.')
-                stale.append(index)
-        return stale
+    def _marked(self, table, answers, marks):
+        """Those of the marks that records bear: the server says only how many it replaced."""
+        ids = [_identify(table, record)['_id'] for record in answers if isinstance(record, dict)]
+        marked = self._collection(table).find({'_id': {'$in': ids}, REPLACEMENT: {'$in': marks}}, {REPLACEMENT: 1})
+        return {document[REPLACEMENT] for document in marked}
 
     @databases.verb
     def find(self, table, query):
@@ -308,10 +300,6 @@ def _identify(table, record):
     return {'_id': {field: record[field] for field in table.key}}
 
 
-def _hashable(id):
-    return tuple(id.items()) if isinstance(id, dict) else id
-
-
 def _copy(table, record, revision):
     """The record as the store answers it: the caller's own."""
     copied = {field: record[field] for field in table.fields}
@@ -327,7 +315,7 @@ def _write(table, record):
     document = {field: record[field] for field in table.fields if table.key != (field,)}
     if table.expires is not None:
         at = record[table.expires]
-        document[EXPIRY] = None if at is None else datetime_ms.DatetimeMS(int(min(at * 1000, _END_OF_TIME)))
+        document[EXPIRY] = None if at is None else datetime.datetime.fromtimestamp(min(at, _LAST), datetime.UTC)
     return document
 
 

@@ -76,8 +76,8 @@ def prepare(database) -> None:
         except pymongo_errors.OperationFailure as error:
             if error.code in _CONFLICTS:
                 raise errors.Unavailable(
-                    f'The collection "{name}" of {database.location} has an index that is in the way: '
-                    f'{error.details["errmsg"]} Drop that index, or name another database in [storage] uri.'
+                    f'The collection "{name}" of {database.location} has an index that is in the way. Drop it, or name '
+                    f'another database in [storage] uri. MongoDB says: {error.details["errmsg"]}'
                 ) from error
             raise
     database.collection(SCHEMA).update_one({'_id': 'version'}, {'$max': {'version': VERSION}}, upsert=True)
