@@ -1,0 +1,89 @@
+"""queueservice-manage as an operator meets it."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import testtools
+
+from tests.fixtures import mongodb
+
+
+class ManageTest(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def run_manage(self, *words, **environment):
+        """(exit status, standard output, standard error)"""
+        variables = {name: value for name, value in os.environ.items() if not name.startswith('OS_')}
+        ended = subprocess.run(
+            [sys.executable, '-m', 'queueservice.cmd.manage', *words],
+            env={**variables, 'XDG_STATE_HOME': str(self.folder), **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return ended.returncode, ended.stdout, ended.stderr
+
+    def test_a_file_is_prepared_and_then_passes_the_check(self):
+        path = self.folder / 'queueservice' / 'queueservice.db'
+
+        status, said, _ = self.run_manage('storage', 'check')
+        self.assertEqual(1, status)
+        self.assertRegex(said, r'\AFAILED  connection: sqlite:///.*\n\Z')
+        self.assertFalse(path.exists())
+
+        self.assertEqual((0, f'sqlite:///{path} is prepared.\n', ''), self.run_manage('storage', 'prepare'))
+
+        expected = f'ok      connection: sqlite:///{path} takes writes.\n'
+        self.assertEqual((0, expected, ''), self.run_manage('storage', 'check'))
+
+    def test_memory_passes_the_check(self):
+        status, said, _ = self.run_manage('storage', 'check', OS_STORAGE__DRIVER='memory')
+        self.assertEqual((0, 'ok  '), (status, said[:4]))
+
+    def test_a_mongodb_is_prepared_and_then_passes_the_check(self):
+        named = {'OS_STORAGE__DRIVER': 'mongodb', 'OS_STORAGE__URI': mongodb.locate(mongodb.make_name(self))}
+
+        status, said, _ = self.run_manage('storage', 'check', **named)
+        self.assertEqual(1, status)
+        self.assertEqual(['ok', 'ok', 'ok', 'FAILED', 'ok'], [line.split()[0] for line in said.splitlines()])
+        self.assertIn('Run queueservice-manage storage prepare.', said)
+
+        self.assertEqual((0, ''), self.run_manage('storage', 'prepare', **named)[::2])
+
+        status, said, _ = self.run_manage('storage', 'check', **named)
+        self.assertEqual((0, {'ok'}), (status, {line.split()[0] for line in said.splitlines()}))
+
+    def test_what_cannot_be_prepared_is_said_in_one_line(self):
+        file = self.folder / 'mongodb.conf'
+        file.write_text('[storage]\ndriver = mongodb\nuri = mongodb://somebody:secret@127.0.0.1:1/?w=1\n')
+
+        status, said, refusal = self.run_manage('--config-file', str(file), 'storage', 'prepare')
+
+        self.assertEqual((1, ''), (status, said))
+        self.assertRegex(
+            refusal, r'\Aqueueservice-manage: mongodb://127\.0\.0\.1:1/queueservice does not answer: .*\n\Z'
+        )
+        self.assertNotIn('secret', refusal)
+
+    def test_mistakes_are_said_in_one_line(self):
+        for words, environment, expected in (
+            (('storage', 'check'), {'OS_STORAGE__DRIVER': 'typo'}, 'no storage driver "typo"'),
+            (('storage', 'check'), {'OS_STORAGE__DRIVER': 'mongodb'}, 'Write mongodb://HOST:PORT'),
+            (('--config-file', '/nonexistent', 'storage', 'check'), {}, '/nonexistent'),
+        ):
+            status, said, refusal = self.run_manage(*words, **environment)
+            self.assertEqual((2, ''), (status, said))
+            self.assertRegex(refusal, rf'\Aqueueservice-manage: .*{expected}.*\n\Z')
+
+    def test_a_noun_and_a_verb_are_needed(self):
+        for words in ((), ('storage',), ('storage', 'typo'), ('typo',)):
+            status, _, refusal = self.run_manage(*words)
+            self.assertEqual(2, status)
+            self.assertIn('usage: queueservice-manage', refusal)
