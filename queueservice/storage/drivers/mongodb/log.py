@@ -12,8 +12,8 @@ from pymongo import errors as pymongo_errors
 
 from queueservice.storage.drivers.mongodb import documents
 
-#: How many messages one statement removes or lets go.
-SLICE = 1000
+#: How many messages one statement changes or removes.
+SLICE = 500
 #: How far a search looks at first, for each message that it needs, and how many times further if that was too little.
 WINDOW = 4
 GROWTH = 8

@@ -5,6 +5,7 @@ change repeats, in its filter, what it rests on. How positions are given out and
 stands in `heads`; how a repeated post is recognised, in `keys`.
 """
 
+import math
 import random
 
 import msgspec
@@ -262,23 +263,24 @@ class MessageStore:
 
     def _win(self, queue, found, claim, ends_at, keep_until, counted):
         """Claim those of `found` that are still free; return them as they are then."""
-        if not found:
-            return []
         held = {'claim': claim.id, 'claim_ttl': claim.ttl, 'available': ends_at}
         change = {'$set': held, '$inc': {'claims': counted}, '$max': {'expires': keep_until}}
-        ids = {'_id': {'$in': [each['_id'] for each in found]}, 'queue': documents.life_of(queue)}
-        won = self._database.messages.update_many({**ids, 'available': 0}, change).modified_count
-        if won < len(found):
-            mine = {each['_id'] for each in self._database.messages.find({**ids, 'claim': claim.id}, {'_id': 1})}
-            found = [each for each in found if each['_id'] in mine]
-        for each in found:
+        won = []
+        for part in log.slices(found):
+            ids = {'_id': {'$in': [each['_id'] for each in part]}, 'queue': documents.life_of(queue)}
+            count = self._database.messages.update_many({**ids, 'available': 0}, change).modified_count
+            if count < len(part):
+                mine = {each['_id'] for each in self._database.messages.find({**ids, 'claim': claim.id}, {'_id': 1})}
+                part = [each for each in part if each['_id'] in mine]
+            won += part
+        for each in won:
             each.update(held, claims=each['claims'] + counted, expires=max(each['expires'], keep_until))
-        return found
+        return won
 
     def _let_go(self, queue, memory, now):
         """Make free again what is not claimed or delayed any more; say whether there was anything."""
         scope = {'queue': documents.life_of(queue)}
-        past = {'available': {'$gte': 1, '$lte': now}}
+        past = {'available': {'$gte': 1, '$lt': math.nextafter(now, math.inf)}}  # the test server gets $lte wrong here
         change = {'$set': {'available': 0}, '$unset': {'claim': 1, 'claim_ttl': 1}}
         for count in range(PATIENCE):
             ids = [each['_id'] for each in self._database.messages.find({**scope, **past}, {'_id': 1}).limit(log.SLICE)]
