@@ -207,6 +207,32 @@ class RuleTest(TornTest):
         things.insert_one({'_id': 1})
         self.assertEqual([1], self.ids())
 
+    def test_a_repetition_of_a_torn_write_goes_on_where_the_first_attempt_is(self):
+        proxy = self.use_proxy(pause=0.05)
+        things = self.reach(proxy, timeoutMS=5000)
+        rules = [torn.Rule('insert', cut=True, delay=0.1), torn.Rule('insert', cut_after=True)]
+        proxy.rules += rules
+        things.insert_many([{'_id': number} for number in range(10)])
+        self.assertTrue(rules[0].done.wait(5))
+        self.assertEqual(list(range(10)), self.ids())
+
+    def test_a_repetition_with_less_time_is_known(self):
+        proxy = self.use_proxy()
+        things = self.reach(proxy, timeoutMS=5000)
+        things.insert_one({'_id': 1, 'a': 0})
+        proxy.rules += [torn.Rule('findAndModify', cut_after=True), torn.Rule('update', cut_after=True)]
+        found = things.find_one_and_update({'_id': 1}, {'$inc': {'a': 1}}, return_document=True)
+        self.assertEqual(1, found['a'])
+        things.update_one({'_id': 1}, {'$inc': {'a': 1}})
+        self.assertEqual([{'_id': 1, 'a': 2}], self.everything())
+
+    def test_a_repetition_may_be_forgotten(self):
+        proxy, things = self.connect(remembers=False)
+        proxy.rules.append(torn.Rule('insert', cut_after=True))
+        documents = [{'_id': 1}, {'_id': 2}]
+        self.assertRaises(pymongo.errors.BulkWriteError, things.insert_many, documents)
+        self.assertEqual([1, 2], self.ids())
+
     def test_an_answer_never_comes(self):
         proxy = self.use_proxy()
         things = self.reach(proxy, timeoutMS=300)

@@ -1,0 +1,65 @@
+"""The MongoDB driver keeps the contract, also where a command of many documents is done in pieces.
+
+HYPOTHESIS_MAX_EXAMPLES and HYPOTHESIS_STEPS make more and longer random histories than those that run by default:
+each step is several round trips here.
+"""
+
+import os
+
+import hypothesis
+import testtools
+
+from tests.contract import concurrency, machine, message_store, record_store
+from tests.fixtures import mongodb, torn
+
+
+class MongoDB:
+    def make_driver(self):
+        return mongodb.build_driver(self)
+
+
+class Torn:
+    def make_driver(self):
+        proxy = torn.Proxy(mongodb.client().address)
+        self.addCleanup(proxy.__exit__)
+        proxy.__enter__()
+        return mongodb.build_driver(self, mongodb.locate(mongodb.make_name(self), proxy.port))
+
+
+class MessageStoreTest(MongoDB, message_store.MessageStoreContract, testtools.TestCase):
+    pass
+
+
+class RecordStoreTest(MongoDB, record_store.RecordStoreContract, testtools.TestCase):
+    pass
+
+
+class MachineTest(MongoDB, machine.MachineContract, testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        fewer = hypothesis.settings(
+            machine.SETTINGS,
+            max_examples=int(os.environ.get('HYPOTHESIS_MAX_EXAMPLES', 20)),
+            stateful_step_count=int(os.environ.get('HYPOTHESIS_STEPS', 40)),
+        )
+        self.patch(machine, 'SETTINGS', fewer)
+
+
+class ThreadsTest(MongoDB, concurrency.ThreadsContract, testtools.TestCase):
+    pass
+
+
+class ProcessesTest(MongoDB, concurrency.ProcessesContract, testtools.TestCase):
+    pass
+
+
+class TornMessageStoreTest(Torn, message_store.MessageStoreContract, testtools.TestCase):
+    pass
+
+
+class TornThreadsTest(Torn, concurrency.ThreadsContract, testtools.TestCase):
+    pass
+
+
+class TornProcessesTest(Torn, concurrency.ProcessesContract, testtools.TestCase):
+    pass
