@@ -54,6 +54,7 @@ RULES = {
     'a missing message may be consumed': 'A fenced writer takes for stored what is there up to the first gap.',
     'a tombstone may be late': 'A fenced writer takes for stored what stands before the first tombstone.',
     'stale means nothing is stored': 'A writer with a part stored raises Stale when the queue was changed.',
+    'refused means nothing is stored': 'A writer with a part stored raises KeyReused for another part.',
     'move keys before settling': 'A fenced writer settles the keys of the rest with those of the stored part.',
     'move only own keys': 'A fenced writer moves its keys to the new reservation without a look at whose they are.',
     'an open key proves nothing': 'A key that is open is taken for a repetition.',
@@ -135,7 +136,7 @@ class Draft:
 class Append:
     """One call of append: what its caller knows, and what became of it in truth."""
 
-    __slots__ = ('drafts', 'expires', 'keyed', 'known', 'low', 'name', 'now', 'numbers', 'position', 'until')
+    __slots__ = ('drafts', 'expires', 'keyed', 'known', 'low', 'name', 'now', 'numbers', 'position', 'refused', 'until')
 
     def __init__(self, name, drafts, now, until, expires, low):
         self.name = name
@@ -146,6 +147,7 @@ class Append:
         self.expires = expires
         self.low = low  # the highest position that was acknowledged before
         self.known = {}  # key -> (position, until) that was acknowledged before
+        self.refused = False  # its caller was told that nothing of it is stored
         self.numbers = []  # which drafts were stored
         self.position = 0  # the last one that was stored at
 
@@ -317,9 +319,8 @@ class History:
         return (yield from command)
 
     def late(self, step, *arguments):
-        step(*arguments)
-        return
         yield
+        step(*arguments)
 
     def lose(self, command):
         self.counts['commands without answer'] += 1
@@ -390,6 +391,8 @@ class History:
     def store(self, append, position, draft):
         number = draft.number
         self.say(f'stored draft {number} of append {append.name} with key {draft.key} at {position}')
+        if append.refused:
+            raise Broken(f'refused: a draft of the append is stored at {position}')
         if position in self.used:
             raise Broken(f'position {position} used twice')
         if self.purged < position <= self.reached:
@@ -574,7 +577,6 @@ class History:
             else:
                 same[draft.number] = first.number
         places = {}
-        stored = False
         reservations = []
         held = {}  # key -> the reservation that it is open with
         while todo:
@@ -583,7 +585,7 @@ class History:
             keyed = append.keyed and any(draft.key for draft in todo)
             answer = yield from self.tell(self.reserve, len(todo), keyed, revision)
             if answer is None:
-                if stored and self.broken != 'stale means nothing is stored':
+                if self.any_stored(places) and self.broken != 'stale means nothing is stored':
                     raise Unknown
                 raise Stale
             reservation, first = answer
@@ -622,7 +624,6 @@ class History:
                     yield from self.send(self.settle_keys([(draft.key, reservation) for _, draft in rows if draft.key]))
             for position, draft in rows[:done]:
                 places[draft.number] = position, False
-                stored = True
             todo = [draft for _, draft in rows[done:]]
         settled = self.settled[process]
         if self.broken == 'settle before remembering':
@@ -639,6 +640,9 @@ class History:
         for reservation in reservations:
             self.start_pull(reservation)
         return places
+
+    def any_stored(self, places):
+        return any(not repeated for _, repeated in places.values())
 
     def start_pull(self, reservation):
         """Have the entry removed without waiting for it."""
@@ -673,6 +677,8 @@ class History:
                     names = [draft.key for draft in todo if draft.key]
                     yield from self.send(self.forget_keys(names, reservation))
                     self.start_pull(reservation)
+                    if self.any_stored(places) and self.broken != 'refused means nothing is stored':
+                        raise Unknown from None
                     raise
                 if known is not None:
                     places[draft.number] = known, True
@@ -812,6 +818,9 @@ class History:
                 continue
             except KeyReused:
                 self.counts['key reused'] += 1
+                if append.numbers:
+                    raise Broken('refused: a part of the append is stored') from None
+                append.refused = True
                 return True
             except Unknown:
                 self.counts['unknown'] += 1
