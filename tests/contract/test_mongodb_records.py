@@ -1,11 +1,14 @@
 """What only records in MongoDB have: a query language to be kept out of, and queues that carry a head."""
 
+import threading
+import time
+
 import testtools
 
 from queueservice.model import messages
 from queueservice.storage import errors, records, tables
 from tests.contract import record_store
-from tests.fixtures import drivers, mongodb
+from tests.fixtures import drivers, mongodb, torn
 
 #: Texts that mean something to MongoDB.
 HOSTILE = [
@@ -221,6 +224,21 @@ class QueuesTest(RecordsTest):
         ]
         self.assertEqual([0, -1, 0], left)
         self.assertEqual(5, self.database.messages.count_documents({'queue': bytes.fromhex(other.id)}))
+
+    def test_a_grave_that_was_filled_too_early_is_dug_again(self):
+        with torn.Proxy(mongodb.client().address) as proxy:
+            slow = mongodb.build_driver(self, mongodb.locate(self.name, proxy.port))
+            proxy.rules.append(torn.Rule('delete', 'queues', delay=0.5))
+            deletion = threading.Thread(target=drivers.delete_queue, args=(slow, self.queue))
+            deletion.start()
+            while not self.database.graves.count_documents({}):
+                pass
+            self.driver.messages.sweep(time.time(), 100)
+            self.assertEqual(0, self.database.graves.count_documents({}))
+            deletion.join()
+            slow.close()
+
+        self.assertEqual([{'_id': self.queue.id}], list(self.database.graves.find()))
 
     def test_a_queue_that_is_not_deleted_keeps_what_is_in_flight(self):
         life = bytes.fromhex(self.queue.id)

@@ -20,11 +20,13 @@ from queueservice.storage.drivers.mongodb import database as databases
 #: Fields of our own have names that no field of a table has.
 #: `Table.expires` as a date: the server drops what is past it.
 EXPIRY = 'expiry date'
-#: Which call replaced the record, if it replaced several.
-REPLACEMENT = 'last replacement'
+#: The marks of those replacements that were one of several in a call, the last ones.
+REPLACEMENTS = 'last replacements'
 #: The head of the messages of a new queue.
 HEAD = {'last': 0, 'pending': [], 'floor': 0, 'messages': 0, 'bytes': 0, 'purges': 0}
 
+#: So often may others replace a record until it is known whether a call replaced it.
+_MARKS = 5
 #: A duplicate key in a unique index. Source: MongoDB's error codes, 11000 DuplicateKey.
 _DUPLICATE = 11000
 _COMPARISONS = {'<': '$lt', '<=': '$lte', '>': '$gt', '>=': '$gte'}
@@ -61,11 +63,10 @@ class RecordStore:
         marks = [objectid.ObjectId() for _ in answers]
         changes = []
         for record, mark in zip(answers, marks, strict=True):
-            fields = _write(table, record)
+            change = {'$set': _write(table, record), '$inc': {'revision': 1}}
             if len(answers) > 1:
-                fields[REPLACEMENT] = mark
-            present = _identify(table, record) | {'revision': record['revision'] - 1}
-            changes.append(pymongo.UpdateOne(present, {'$set': fields, '$inc': {'revision': 1}}))
+                change['$push'] = {REPLACEMENTS: {'$each': [mark], '$slice': -_MARKS}}
+            changes.append(pymongo.UpdateOne(_identify(table, record) | {'revision': record['revision'] - 1}, change))
         replaced, taken = 0, []
         try:
             replaced = self._collection(table).bulk_write(changes, ordered=False).matched_count
@@ -85,8 +86,8 @@ class RecordStore:
     def _marked(self, table, answers, marks):
         """Those of the marks that records bear: the server says only how many it replaced."""
         ids = [_identify(table, record)['_id'] for record in answers if isinstance(record, dict)]
-        marked = self._collection(table).find({'_id': {'$in': ids}, REPLACEMENT: {'$in': marks}}, {REPLACEMENT: 1})
-        return {document[REPLACEMENT] for document in marked}
+        marked = self._collection(table).find({'_id': {'$in': ids}, REPLACEMENTS: {'$in': marks}}, {REPLACEMENTS: 1})
+        return {mark for document in marked for mark in document[REPLACEMENTS]}.intersection(marks)
 
     @databases.verb
     def find(self, table, query):
@@ -153,21 +154,24 @@ class RecordStore:
         else:
             deleted = collection.delete_many({'_id': {'$in': ids}, '$and': [chosen]}).deleted_count
         if is_queues and deleted:
-            self._end_claims(ids)
+            left = {document['_id'] for document in collection.find({'_id': {'$in': ids}}, {'_id': 1})}
+            self._bury([id for id in ids if id not in left and messages.is_id(id)])
         return deleted
 
     def _dig_graves(self, ids):
-        """Note of queues that their messages are to be swept once the queues are gone; they may yet live on."""
+        """Note of queues that their messages are to be swept once the queues are gone."""
         graves = [pymongo.ReplaceOne({'_id': id}, {}, upsert=True) for id in ids if messages.is_id(id)]
         if graves:
-            self._database.graves.bulk_write(graves, ordered=False)
+            try:
+                self._database.graves.bulk_write(graves, ordered=False)
+            except pymongo_errors.BulkWriteError as error:
+                _duplicates(error)  # somebody else dug it at the same moment
 
-    def _end_claims(self, ids):
-        """Delete what is claimed or delayed in those of the queues that are gone."""
-        alive = {document['_id'] for document in self._database.queues.find({'_id': {'$in': ids}}, {'_id': 1})}
+    def _bury(self, ids):
+        """End the claims of queues that are gone."""
+        self._dig_graves(ids)  # a sweep fills those that it finds while their queues live
         for id in ids:
-            if id not in alive and messages.is_id(id):
-                self._database.messages.delete_many({'queue': bytes.fromhex(id), 'available': {'$gte': 1}})
+            self._database.messages.delete_many({'queue': bytes.fromhex(id), 'available': {'$gte': 1}})
 
     def _collection(self, table):
         return self._database.collection(table.name)

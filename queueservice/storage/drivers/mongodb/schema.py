@@ -4,6 +4,8 @@ Collections need not be made. A record table is generated from `storage.tables`:
 which leave out records with a None in the set and so serve no search; therefore each set is also an index like others.
 """
 
+import contextlib
+
 import pymongo
 from pymongo import errors as pymongo_errors
 
@@ -80,7 +82,8 @@ def prepare(database) -> None:
                     f'another database in [storage] uri. MongoDB says: {error.details["errmsg"]}'
                 ) from error
             raise
-    database.collection(SCHEMA).update_one({'_id': 'version'}, {'$max': {'version': VERSION}}, upsert=True)
+    with contextlib.suppress(pymongo_errors.DuplicateKeyError):  # another host does so at the same moment
+        database.collection(SCHEMA).update_one({'_id': 'version'}, {'$max': {'version': VERSION}}, upsert=True)
 
 
 def refuse(database, version: int) -> str:
