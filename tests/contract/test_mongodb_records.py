@@ -262,6 +262,44 @@ class QueuesTest(RecordsTest):
         self.assertIn('IXSCAN', str(explained))
 
 
+class LostAnswersTest(RecordsTest):
+    """The client library repeats a write whose answer was lost, and MongoDB knows it again."""
+
+    def setUp(self):
+        super().setUp()
+        self.proxy = torn.Proxy(mongodb.client().address)
+        self.addCleanup(self.proxy.__exit__)
+        self.proxy.__enter__()
+        self.remote = mongodb.build_driver(self, mongodb.locate(self.name, self.proxy.port)).records
+
+    def lose(self, command):
+        rule = torn.Rule(command, 'things', cut_after=True)
+        self.proxy.rules.append(rule)
+        self.addCleanup(lambda: self.assertTrue(rule.met.is_set()))
+
+    def test_what_was_inserted_is_no_duplicate(self):
+        self.lose('insert')
+        answers = self.remote.insert(record_store.THINGS, [record_store.thing(id) for id in 'abc'])
+        self.assertEqual([1, 1, 1], [answer['revision'] for answer in answers])
+
+    def test_what_was_replaced_is_not_stale(self):
+        stored = self.insert(*(record_store.thing(id) for id in 'abc'))
+        self.lose('update')
+        answers = self.remote.replace(record_store.THINGS, [stored[0], {**stored[1], 'revision': 9}, stored[2]])
+        self.assertEqual([2, 2], [answer['revision'] for answer in answers[::2]])
+        self.assertIsInstance(answers[1], errors.Stale)
+
+    def test_one_that_was_deleted_is_counted(self):
+        self.insert(record_store.thing('a'), record_store.thing('b'))
+        self.lose('delete')
+        self.assertEqual(1, self.remote.delete(record_store.THINGS, [records.Condition('id', '=', 'a')], limit=1))
+
+    def test_what_was_looked_for_is_found(self):
+        self.insert(record_store.thing('a'))
+        self.lose('find')
+        self.assertEqual(1, len(self.remote.find(record_store.THINGS, records.Query()).records))
+
+
 class OutageTest(testtools.TestCase):
     def test_errors_of_the_client_library_are_translated(self):
         own = mongodb.own_server(self)
