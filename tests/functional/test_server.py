@@ -80,7 +80,7 @@ class RefusalTest(testtools.TestCase):
         self.assert_refused('HOST:PORT', '--bind', 'localhost')
 
     def test_unknown_driver_lists_those_there_are(self):
-        self.assert_refused('"nosuch".*memory, sqlite', OS_STORAGE__DRIVER='nosuch')
+        self.assert_refused('"nosuch".*memory, mongodb, sqlite', OS_STORAGE__DRIVER='nosuch')
 
     def test_bad_value_from_the_environment(self):
         self.assert_refused('port', OS_SERVER__PORT='high')
