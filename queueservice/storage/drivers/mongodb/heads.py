@@ -9,6 +9,7 @@ worth waiting for no longer.
 """
 
 import heapq
+import math
 import time
 import typing
 
@@ -23,6 +24,8 @@ LATE = 0.25
 LEASE = 2
 #: How many reservations a queue may have at once: its head is to stay small.
 PENDING_LIMIT = 200
+#: How often, in seconds, somebody who waits for another looks again.
+PAUSE = 0.02
 #: How often a reader resolves old reservations before it leaves the rest to others.
 ROUNDS = 5
 #: How many queues a process remembers something about.
@@ -36,6 +39,7 @@ FIELDS = {'revision': 1, 'head': 1}
 class Head(typing.NamedTuple):
     revision: int
     last: int  # the highest position given out
+    expires: float  # before this instant (s, UTC) nothing expires
     floor: int  # nothing is there any more at or below it
     bound: int  # nothing at or below it is still on its way
     messages: int  # visible up to the bound, or expired; but for what a tally has not told yet
@@ -115,7 +119,8 @@ class Heads:
             if entry['first'] > floor:  # a purge has set the counts to zero
                 count -= entry['count']
                 size -= entry['bytes']
-        return Head(document['revision'], head['last'], floor, bound, count, size, head['purges'])
+        expires = head.get('expires', math.inf)
+        return Head(document['revision'], head['last'], expires, floor, bound, count, size, head['purges'])
 
     def read_current(self, queue) -> Head:
         """:raises Stale: the queue is gone, or its revision moved on."""
@@ -158,10 +163,11 @@ class Heads:
 
     # Post
 
-    def reserve(self, queue, count: int, size: int, keyed: bool) -> Reservation:
+    def reserve(self, queue, count: int, size: int, expires_at: float, keyed: bool) -> Reservation:
         """Take the next `count` positions.
 
         :param size: of all bodies, in bytes.
+        :param expires_at: the instant (s, UTC) at which the first of the messages expires.
         :raises Stale: the queue is gone, or its revision moved on.
         :raises Unavailable: too many others are posting, or have died posting, a moment ago.
         """
@@ -171,6 +177,7 @@ class Heads:
             'first': {'$add': ['$head.last', 1]},
             'count': count,
             'bytes': size,
+            'expires': expires_at,
             'keyed': keyed,
             'at': {'$toLong': '$$NOW'},
         }
@@ -178,6 +185,7 @@ class Heads:
             'head.last': {'$add': ['$head.last', count]},
             'head.messages': {'$add': ['$head.messages', count]},
             'head.bytes': {'$add': ['$head.bytes', size]},
+            'head.expires': {'$min': ['$head.expires', expires_at]},
             'head.pending': {'$concatArrays': ['$head.pending', [entry]]},
         }
         document = self._database.queues.find_one_and_update(
@@ -196,18 +204,44 @@ class Heads:
         """All is stored where it was to be, and its keys are settled. Should the word get lost, readers find out."""
         self.remember(queue_id).done[reservation.id] = time.monotonic()
         self._database.queues.with_options(write_concern=databases.UNAWAITED).update_one(
-            {'_id': queue_id}, {'$pull': {'head.pending': {'id': reservation.id}}}
+            {'_id': queue_id}, {'$pull': {'head.pending': {'id': reservation.id, 'first': reservation.first}}}
         )
 
     def give_back(self, queue_id: str, reservation: Reservation, size: int) -> None:
         """Nothing was stored under the reservation, and no key is open under it: let its positions stay empty."""
-        self._pull(queue_id, reservation.id)
+        self._pull(queue_id, reservation.id, reservation.first)
         self._tally.add(queue_id, reservation.purges, reservation.count, size)
 
-    def _pull(self, queue_id, id):
-        return self._database.queues.update_one(
-            {'_id': queue_id, 'head.pending.id': id}, {'$pull': {'head.pending': {'id': id}}}
-        ).modified_count
+    def _pull(self, queue_id, id, first):
+        entry = {'head.pending': {'id': id, 'first': first}}
+        return self._database.queues.update_one({'_id': queue_id}, {'$pull': entry}).modified_count
+
+    # Turns
+
+    def take_turn(self, queue_id: str) -> objectid.ObjectId:
+        """Wait until nobody else has a turn at this queue. A turn ends by itself when its lease is over.
+
+        :raises Stale: the queue is gone.
+        """
+        id = objectid.ObjectId()
+        here = {'$toLong': '$$NOW'}
+        mine = {'id': id, 'until': {'$add': [here, LEASE * 1000]}}
+        is_free = {'$lt': [{'$ifNull': ['$head.turn.until', 0]}, here]}
+        while True:
+            document = self._database.queues.find_one_and_update(
+                {'_id': queue_id},
+                [{'$set': {'head.turn': {'$cond': [is_free, mine, '$head.turn']}}}],
+                projection={'_id': 0, 'head.turn': 1},
+                return_document=True,
+            )
+            if document is None:
+                raise errors.Stale
+            if document['head']['turn']['id'] == id:
+                return id
+            time.sleep(PAUSE)
+
+    def end_turn(self, queue_id: str, id: objectid.ObjectId) -> None:
+        self._database.queues.update_one({'_id': queue_id, 'head.turn.id': id}, {'$unset': {'head.turn': 1}})
 
     # What late writers leave behind
 
@@ -250,7 +284,7 @@ class Heads:
             found = self._log.look(life, positions)
         if entry['keyed']:
             self._settle_keys(entry['id'], found)
-        if self._pull(queue_id, entry['id']) and entry['first'] > head['floor']:
+        if self._pull(queue_id, entry['id'], entry['first']) and entry['first'] > head['floor']:
             stored = [size for size, is_stored in found.values() if is_stored]
             self._tally.add(queue_id, head['purges'], entry['count'] - len(stored), entry['bytes'] - sum(stored))
         return True

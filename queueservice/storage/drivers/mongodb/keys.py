@@ -14,9 +14,6 @@ from queueservice.storage import errors
 from queueservice.storage import messages as ports
 from queueservice.storage.drivers.mongodb import heads, log
 
-#: How often, in seconds, an open key is looked at again.
-PAUSE = 0.02
-
 
 class Placed(typing.NamedTuple):
     """A draft and the position that is kept for it; `index` is its place in the append."""
@@ -110,7 +107,7 @@ class Keys:
                 return None  # inserted by an attempt whose answer was lost
             elif self._heads.is_pending(queue.id, reservation):
                 if not self._heads.resolve(queue.id, reservation):
-                    time.sleep(PAUSE)
+                    time.sleep(heads.PAUSE)
                 continue
             # An open key whose reservation has ended belongs to a writer that was fenced before it came to its
             # messages: they will never be stored. Whether that is so is only certain if nothing changed since.

@@ -40,6 +40,11 @@ class Log:
             )
         }
 
+    def is_fenced(self, life: bytes, position: int) -> bool:
+        """Whether somebody took `position` from whoever was to fill it."""
+        _, is_message = self.look(life, [position]).get(position, (0, True))
+        return not is_message
+
     def fence(self, life: bytes, positions) -> None:
         """Take `positions` from whoever has not filled them yet."""
         expires_at = time.time() + FENCE

@@ -5,10 +5,11 @@ change repeats, in its filter, what it rests on. How positions are given out and
 stands in `heads`; how a repeated post is recognised, in `keys`.
 """
 
+import collections
 import math
-import random
 
 import msgspec
+import pymongo
 from pymongo import errors as pymongo_errors
 
 from queueservice.model import messages
@@ -22,7 +23,7 @@ INTERVAL = 0.5
 #: How many slices of messages that came back a claim lets go before it takes what there is.
 PATIENCE = 20
 #: How often a claim tries again where others were quicker.
-ATTEMPTS = 8
+ATTEMPTS = 20
 
 COUNT_IN_FLIGHT = {
     '$group': {'_id': None, 'all': {'$sum': 1}, 'claimed': {'$sum': {'$cond': [{'$ifNull': ['$claim', False]}, 1, 0]}}}
@@ -103,7 +104,8 @@ class MessageStore:
         """
         size = sum(len(draft.body) for _, draft in numbered)
         keyed = any(draft.key is not None for _, draft in numbered)
-        reservation = self._heads.reserve(queue, len(numbered), size, keyed)
+        expires_at = min(draft.expires_at for _, draft in numbered)
+        reservation = self._heads.reserve(queue, len(numbered), size, expires_at, keyed)
         placed = [
             keys.Placed(index, position, draft) for position, (index, draft) in enumerate(numbered, reservation.first)
         ]
@@ -136,9 +138,11 @@ class MessageStore:
                 [documents.write(life, each.position, each.draft, now) for each in part.placed]
             )
         except pymongo_errors.BulkWriteError as error:
-            # This writer was taken for dead. What came before is stored, and what comes behind it never will be: to
-            # look would be wrong, as it may have been consumed meanwhile. Who took the positions settles the rest.
             [first] = log.find_duplicates(error)
+            if not self._log.is_fenced(life, part.placed[first].position):
+                raise  # a repetition of this very insert: what became of the first one, nobody knows
+            # This writer was taken for dead. What came before is stored, and what comes behind never will be: to look
+            # would be wrong, as it may have been consumed meanwhile. Who took the positions sees to the reservation.
             return [(each.index, each.draft) for each in part.placed[first:]]
         if part.keyed:
             self._keys.settle(part.queue, part.reservation, part.placed)
@@ -202,15 +206,22 @@ class MessageStore:
     @databases.verb
     def claim(self, queue, claim, limit, now, *, keep_until, max_claims=None, in_flight=None, take=False):
         head = self._heads.read_current(queue)
-        memory = self._heads.remember(queue.id)
-        if in_flight is not None:
+        if in_flight is None:
+            return self._claim(queue, head, claim, limit, now, keep_until, max_claims, take)
+        turn = self._heads.take_turn(queue.id)
+        try:
             limit = min(limit, in_flight - self._count_in_flight(queue, head, now)[0])
+            return self._claim(queue, head, claim, limit, now, keep_until, max_claims, take)
+        finally:
+            self._heads.end_turn(queue.id, turn)
+
+    def _claim(self, queue, head, claim, limit, now, keep_until, max_claims, take):
+        memory = self._heads.remember(queue.id)
         looked = memory.is_due(now, INTERVAL)
         if looked:
             self._let_go(queue, memory, now)
-        spread = 1
         for _ in range(ATTEMPTS):
-            found, dead = self._find_free(queue, head, memory, now, limit, max_claims, spread)
+            found, dead = self._find_free(queue, head, memory, now, limit, max_claims)
             if len(found) < limit and not looked:
                 looked = True
                 if self._let_go(queue, memory, now):
@@ -221,7 +232,6 @@ class MessageStore:
             buried = self._win(queue, dead, claim, now + ports.DEAD_LEASE, keep_until, 0)
             if won or buried:
                 break
-            spread = log.GROWTH  # others are at the front; try where they are not
         else:
             return ports.Claimed([], [], next_at=now + INTERVAL)
         for each in (won, buried):
@@ -231,15 +241,12 @@ class MessageStore:
             self._log.remove(queue.id, head.purges, won, {'claim': claim.id})
         return ports.Claimed(*([documents.read(each, now) for each in some] for some in (won, buried)))
 
-    def _find_free(self, queue, head, memory, now, limit, max_claims, spread):
+    def _find_free(self, queue, head, memory, now, limit, max_claims):
         """The oldest free messages, and apart from them those that were claimed too often."""
         if limit <= 0:
             return [], []
         alive = {'expires': {'$gt': now}}
-        found = self._walk_free(queue, head, memory, alive, limit * spread)
-        if len(found) > limit:
-            start = random.randrange(len(found) - limit + 1)  # noqa: S311 - nobody is to guess anything
-            found = found[start : start + limit]
+        found = self._walk_free(queue, head, memory, alive, limit)
         if max_claims is None or all(each['claims'] < max_claims for each in found):
             return found, []
         good = self._walk_free(queue, head, memory, {**alive, 'claims': {'$lt': max_claims}}, limit)
@@ -268,14 +275,24 @@ class MessageStore:
         won = []
         for part in log.slices(found):
             ids = {'_id': {'$in': [each['_id'] for each in part]}, 'queue': documents.life_of(queue)}
-            count = self._database.messages.update_many({**ids, 'available': 0}, change).modified_count
-            if count < len(part):
+            if self._compare_and_set(ids['queue'], part, change) < len(part):
                 mine = {each['_id'] for each in self._database.messages.find({**ids, 'claim': claim.id}, {'_id': 1})}
                 part = [each for each in part if each['_id'] in mine]
             won += part
         for each in won:
             each.update(held, claims=each['claims'] + counted, expires=max(each['expires'], keep_until))
         return won
+
+    def _compare_and_set(self, life, found, change):
+        """Change those of `found` that nobody claimed since, not even for a while; say how many. One command."""
+        groups = collections.defaultdict(list)
+        for each in found:
+            groups[each['claims']].append(each['_id'])
+        updates = [
+            pymongo.UpdateMany({'_id': {'$in': ids}, 'queue': life, 'available': 0, 'claims': claims}, change)
+            for claims, ids in groups.items()
+        ]
+        return self._database.messages.bulk_write(updates, ordered=False).modified_count
 
     def _let_go(self, queue, memory, now):
         """Make free again what is not claimed or delayed any more; say whether there was anything."""
@@ -398,7 +415,7 @@ class MessageStore:
         oldest, newest = (self._log.find_end(life, head.floor, head.bound, alive, order) for order in (1, -1))
         if oldest is None or newest is None:
             return ports.Stats(0, 0, 0, 0, None, None)
-        expired, expired_size = self._count_expired(queue, head, now)
+        expired, expired_size = self._count_expired(queue, head, now) if head.expires <= now else (0, 0)
         claimed, delayed = self._count_in_flight(queue, head, now)
         free = head.messages - gone - expired - claimed - delayed
         # Each command sees another instant; what happens between them must not show as a number below zero.
@@ -413,7 +430,7 @@ class MessageStore:
 
     def _count_expired(self, queue, head, now):
         stages = [
-            {'$match': {'expires': {'$lte': now}, 'queue': documents.life_of(queue)}},
+            {'$match': {'queue': documents.life_of(queue), 'expires': {'$lte': now}}},
             {'$match': {'position': {'$gt': head.floor, '$lte': head.bound}, **log.ALIVE}},
             {'$group': {'_id': None, 'all': {'$sum': 1}, 'size': {'$sum': '$size'}}},
         ]

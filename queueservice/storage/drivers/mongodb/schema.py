@@ -28,7 +28,12 @@ _MESSAGES = (
     # What is free, in order; what is claimed or delayed, and until when.
     pymongo.IndexModel([('queue', 1), ('available', 1), ('position', 1)]),
     pymongo.IndexModel([('claim', 1)], sparse=True),
-    pymongo.IndexModel([('expires', 1), ('queue', 1)]),
+    pymongo.IndexModel([('queue', 1), ('expires', 1)]),
+)
+_HEADS = (
+    # Whose messages are to be swept.
+    pymongo.IndexModel([('head.expires', 1)]),
+    pymongo.IndexModel([('head.unswept', 1)], sparse=True),
 )
 _KEYS = (
     pymongo.IndexModel([('until', 1)]),
@@ -39,7 +44,9 @@ _KEYS = (
 
 def indexes() -> dict[str, list[pymongo.IndexModel]]:
     """All indexes, by collection."""
-    return {'messages': [*_MESSAGES], 'keys': [*_KEYS]} | {table.name: _indexes(table) for table in tables.ALL}
+    declared = {table.name: _indexes(table) for table in tables.ALL}
+    declared[tables.QUEUES.name] += _HEADS
+    return {'messages': [*_MESSAGES], 'keys': [*_KEYS]} | declared
 
 
 def _indexes(table):

@@ -1,6 +1,5 @@
 """What nobody sees any more is removed, and heads are told the truth where they have lost it."""
 
-import collections
 import contextlib
 import time
 import typing
@@ -15,6 +14,11 @@ REST = 5
 COUNT_EVERY = 3600
 #: ... unless it is longer than this.
 COUNT_LIMIT = 100_000
+#: How far ahead, in seconds, the next expiry is looked for at first, and from where on that is as good as never.
+SPAN = 3600
+FOREVER = SPAN * log.GROWTH**4
+#: How long after it was deleted, in seconds, nobody posts to a queue any more.
+AFTERLIFE = 60
 #: How many queues a process looks after for each call of `sweep`.
 AT_ONCE = 10
 
@@ -52,24 +56,42 @@ class Sweeper:
         return done
 
     def _sweep_expired(self, now, limit):
-        past = {'expires': {'$lte': now}}
-        fields = {'queue': 1, 'position': 1, 'size': 1, 'available': 1}
-        lives = collections.defaultdict(list)
-        for each in self._database.messages.find(past, fields).limit(limit):
-            lives[each['queue']].append(each)
         done = 0
-        for life, found in lives.items():
-            head = self._database.heads.find_one({'_id': life.hex()}, {'head': 1})
-            if head is None:
-                done += self._log.discard(life, found)
-                continue
-            head = head['head']
+        for each in list(self._database.heads.find({'head.expires': {'$lte': now}}, {'head': 1}).limit(limit)):
+            queue_id, head = each['_id'], each['head']
+            life = bytes.fromhex(queue_id)
+            past = {'queue': life, 'expires': {'$lte': now}}
+            fields = {'position': 1, 'size': 1, 'available': 1}
+            found = list(self._database.messages.find(past, fields).limit(limit - done))
+            done += len(found)
             found = [each for each in found if each['position'] <= _bound(head)]
             counted = [each for each in found if each['available'] >= 0 and each['position'] > head['floor']]
-            self._log.remove(life.hex(), head['purges'], counted, past)
+            self._log.remove(queue_id, head['purges'], counted, past)
             self._log.discard(life, [each for each in found if each not in counted])
-            done += len(found)
+            if done >= limit:
+                return done
+            self._expect(queue_id, life, head, now)
         return done
+
+    def _expect(self, queue_id, life, head, now):
+        """Note when the next message of a queue expires, unless there are new ones."""
+        coming = [entry['expires'] for entry in head['pending']]
+        first = self._find_next_expiry(life, now)
+        if first is not None:
+            coming.append(first)
+        change = {'$set': {'head.expires': min(coming)}} if coming else {'$unset': {'head.expires': 1}}
+        self._database.queues.update_one({'_id': queue_id, 'head.last': head['last']}, change)
+
+    def _find_next_expiry(self, life, after):
+        step = SPAN
+        while True:  # further and further, like Log.find_end
+            span = {'$gt': after, '$lte': after + step} if step < FOREVER else {'$gt': after}
+            expiries = self._database.messages.find({'queue': life, 'expires': span}, {'_id': 0, 'expires': 1})
+            for each in expiries.sort('expires', 1).limit(1):
+                return each['expires']
+            if step >= FOREVER:
+                return None
+            step *= log.GROWTH
 
     def _sweep_purged(self, now, limit):
         done = 0
@@ -89,7 +111,8 @@ class Sweeper:
 
     def _sweep_deleted(self, now, limit):
         done = 0
-        for grave in list(self._database.graves.find().limit(AT_ONCE)):
+        here = time.time()
+        for grave in list(self._database.graves.find({'due': {'$not': {'$gt': here}}}).limit(AT_ONCE)):
             queue_id = grave['_id']
             if self._database.queues.find_one({'_id': queue_id}, {'_id': 1}) is None:
                 life = bytes.fromhex(queue_id)
@@ -99,7 +122,10 @@ class Sweeper:
                     done += self._forget_keys({'queue': queue_id}, limit - done)
                 if done >= limit:
                     return done
-            self._database.graves.delete_one({'_id': queue_id})
+            if 'due' in grave:
+                self._database.graves.delete_one({'_id': queue_id})
+            else:  # look again when nothing can be on its way any more
+                self._database.graves.update_one({'_id': queue_id}, {'$set': {'due': here + AFTERLIFE}})
         return done
 
     def _sweep_keys(self, now, limit):
