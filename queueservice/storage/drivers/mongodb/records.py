@@ -169,7 +169,7 @@ class RecordStore:
 
     def _bury(self, ids):
         """End the claims of queues that are gone."""
-        self._dig_graves(ids)  # a sweep fills those that it finds while their queues live
+        self._dig_graves(ids)  # anew: a sweep puts off those that it finds while their queues live
         for id in ids:
             self._database.messages.delete_many({'queue': bytes.fromhex(id), 'available': {'$gte': 1}})
 
