@@ -61,6 +61,7 @@ RULES = {
     'a tombstone may be late': 'A fenced writer takes for stored what stands before the first tombstone.',
     'stale means nothing is stored': 'A writer with a part stored raises Stale when the queue was changed.',
     'refused means nothing is stored': 'A writer with a part stored raises KeyReused for another part.',
+    'a repetition follows the first': 'A key twice in a post is answered with the position reserved first.',
     'move keys before settling': 'A fenced writer settles the keys of the rest with those of the stored part.',
     'move only own keys': 'A fenced writer moves its keys to the new reservation without a look at whose they are.',
     'an open key proves nothing': 'A key that is open is taken for a repetition.',
@@ -77,6 +78,7 @@ RULES = {
     'the floor heeds the bound': 'The floor of an empty queue is raised to the last position.',
     'claim what is free': 'A claim takes a message without a look at whether it is still free.',
     'free what has lapsed': 'A lapsed claim is ended without a look at whether it is still that claim.',
+    'pop what was deleted': 'A pop returns what it claimed, whether it could delete it or not.',
     'delete what is held': 'A message is deleted by a claim that may have ended.',
     # Not needed: the condition of the takeover sees what a second look would.
     'look twice': 'A key whose reservation is gone is taken over without reading it once more.',
@@ -221,6 +223,7 @@ class History:
 
         self.used = {}  # position -> the key that was stored there, or None
         self.gone = set()  # positions consumed, or swept when they had expired
+        self.delivered = set()  # positions that a pop returned
         self.purged = 0  # a purge emptied the queue up to here
         self.reached = 0  # the highest position that any reader was told to go on from
         self.acknowledged = set()  # positions
@@ -486,23 +489,30 @@ class History:
             message.claim = None
 
     def delete(self, position, claim, now):
-        """Delete what `claim` holds or, when it is None, what no live claim holds."""
+        """Delete what `claim` holds or, when it is None, what no live claim holds; whether it did."""
         message = self.messages.get(position)
         if message is None:
-            return
+            return False
         if message.append is None:
             if claim is None and self.broken == 'tombstones are not deleted':
                 del self.messages[position]
-            return
+            return False
         if self.broken != 'delete what is held':
             if claim is None and message.available > now:
-                return
+                return False
             if claim is not None and (message.claim != claim or message.available <= now):
-                return
+                return False
         if message.ends > self.clock and message.claim != claim:
             raise Broken(f'two claims: {position} deleted while another holds it')
         self.counts['deleted'] += 1
         self.remove(position)
+        return True
+
+    def deliver(self, position):
+        """A pop returns what is at `position`."""
+        if position in self.delivered or position not in self.gone:
+            raise Broken(f'two claims: {position} was popped, and others got it too')
+        self.delivered.add(position)
 
     def remove(self, position):
         self.say(f'removed {position}')
@@ -612,6 +622,8 @@ class History:
                 rows = yield from self.hold(process, append, reservation, first, todo, held, places)
             else:
                 rows = [(first + number, draft) for number, draft in enumerate(todo)]
+            if self.broken == 'a repetition follows the first' and len(reservations) == 1:
+                reserved = {draft.number: position for position, draft in rows}
             done = 0
             if rows:
                 try:
@@ -644,6 +656,8 @@ class History:
         settled.update(reservations)
         for number, first in same.items():
             places[number] = places[first][0], True
+            if self.broken == 'a repetition follows the first':
+                places[number] = reserved.get(first, places[first][0]), True
         for reservation in reservations:
             self.start_pull(reservation)
         return places
@@ -955,7 +969,11 @@ class History:
                         yield 4
                 for position in held:
                     chance = self.random()
-                    if take or chance < 0.6:
+                    if take:
+                        deleted = yield from self.tell(self.delete, position, claim, self.clock)
+                        if deleted or self.broken == 'pop what was deleted':
+                            self.deliver(position)
+                    elif chance < 0.6:
                         yield from self.tell(self.delete, position, claim, self.clock)
                     elif chance < 0.8:
                         yield from self.tell(self.release, position, claim, self.clock)

@@ -2,7 +2,7 @@ import testtools
 
 from tests.model import mongodb_protocol
 
-HISTORIES = 12_000
+HISTORIES = 15_000
 #: A broken rule has to be noticed within so many histories.
 BOUND = 3_000
 #: From which seed on to look for a broken rule, where it takes thousands of histories otherwise.
