@@ -577,7 +577,7 @@ class FaultTest(SQLiteTest):
             self.addCleanup(opened.close)
 
             self.assertRaises(errors.Unavailable, opened.ping)
-            self.assertRaises(errors.Unavailable, opened.messages.usage, 'project', 'project-1')
+            self.assertRaises(errors.Unavailable, opened.messages.usage, 'project', 'project-1', 0)
 
             self.assertFalse(path.exists())
             opened.prepare()
@@ -652,7 +652,7 @@ class FileTest(SQLiteTest):
     def test_the_file_is_made_as_it_should_be(self):
         self.driver.close()
 
-        self.assertEqual((8192,), self.inspect('PRAGMA page_size'))
+        self.assertEqual((4096,), self.inspect('PRAGMA page_size'))
         self.assertEqual(('wal',), self.inspect('PRAGMA journal_mode'))
         self.assertEqual((schema.VERSION,), self.inspect('PRAGMA user_version'))
 
@@ -850,7 +850,7 @@ class FileTest(SQLiteTest):
 def spoil(path):
     """Overwrite most pages of a database."""
     with open(path, 'r+b') as file:
-        for place in range(3 * 8192, path.stat().st_size, 2 * 8192):
+        for place in range(3 * 4096, path.stat().st_size, 2 * 4096):
             file.seek(place)
             file.write(b'\xff' * 500)
 

@@ -158,7 +158,7 @@ def prepare(connection: sqlite3.Connection) -> None:
     :raises Unusable: it is somebody else's, or of a later release.
     """
     if _pragma(connection, 'schema_version') == 0:  # it is empty
-        connection.execute('PRAGMA page_size = 8192')
+        connection.execute('PRAGMA page_size = 4096')
     elif _pragma(connection, 'application_id') != APPLICATION_ID:
         raise Unusable('the file holds something else than queues. Name another one in [storage] uri.')
     version = _pragma(connection, 'user_version')

@@ -7,13 +7,13 @@ that what arrives meanwhile comes along. The kernel opens it when its holder is 
 """
 
 import collections.abc
+import contextlib
 import fcntl
 import logging
 import os
 import queue
 import sqlite3
 import threading
-import time
 import typing
 
 LOG = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ TIMEOUT = 5
 GROUP_LIMIT = 64
 GROUP_BYTES = 4 * 1024 * 1024
 #: How long a group waits to become as large as the last one, in seconds.
-COMPANY_PATIENCE = 0.0002
+COMPANY_PATIENCE = 0.002
 #: After so long without work, in seconds, the writer looks whether there is something to tidy up.
 IDLE = 1
 #: A write-ahead log longer than this, in bytes, is cut off when there is nothing else to do.
@@ -75,6 +75,9 @@ class Writer:
         self._path = path
         self._connect = connect
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._bell = threading.Lock()  # who releases it wakes the writer
+        self._bell.acquire()
+        self._wanted = 1  # it is to be woken when so many calls wait
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._gate: Gate | None = None
@@ -94,7 +97,7 @@ class Writer:
         :raises TimeoutError: no answer came in time; the operation may yet be carried out.
         """
         call = _Call(operation, arguments, size)
-        self._calls.put(call)
+        self._put(call)
         if self._thread is None:
             self._start()
         if not call.finished.acquire(timeout=TIMEOUT):
@@ -108,10 +111,16 @@ class Writer:
         """Finish what waits, then end the thread and close its connection. The next `run` begins anew."""
         thread = self._thread
         if thread is not None:
-            self._calls.put(None)
+            self._put(None)
             thread.join(TIMEOUT)
             if thread.is_alive():
                 LOG.warning('The writer of %s does not end: another process does not let go of the file.', self._path)
+
+    def _put(self, call: _Call | None):
+        self._calls.put(call)
+        if call is None or self._calls.qsize() >= self._wanted:
+            with contextlib.suppress(RuntimeError):  # it has been rung already
+                self._bell.release()
 
     def _start(self):
         with self._starting:
@@ -137,16 +146,15 @@ class Writer:
     def _next(self) -> _Call | None:
         """Wait for the next call; None if it is time to end."""
         while not self._ending:
-            try:
-                call = self._calls.get(timeout=IDLE)
-            except queue.Empty:
+            with contextlib.suppress(queue.Empty):
+                call = self._calls.get_nowait()
+                if call is not None:
+                    return call
+                break
+            if not self._bell.acquire(timeout=IDLE) and self._calls.empty():
                 self._tidy_up()
                 # A program that ends without closing the driver must not wait for this thread.
                 self._ending = not threading.main_thread().is_alive()
-            else:
-                if call is not None:
-                    return call
-                self._ending = True
         self._ending = False
         return None
 
@@ -156,11 +164,10 @@ class Writer:
         try:
             self._open()
             if gather:
-                # Whoever was answered a moment ago may be about to come again: one flush for all of them.
-                self._gather(group, self._company, COMPANY_PATIENCE)
+                self._wait_for_company()
             with self._gate:
                 if gather:
-                    self._gather(group, GROUP_LIMIT, 0)
+                    self._gather(group)
                     self._company = len(group)
                 committed = self._commit(group)
             self._untidy = True
@@ -185,13 +192,22 @@ class Writer:
             self._connection = self._connect()
             self._file = file
 
-    def _gather(self, group: list[_Call], count: int, patience: float):
-        """Add waiting calls to `group` until there are `count`, or none comes for so long (s)."""
+    def _wait_for_company(self):
+        """Let as many calls arrive as the last group had: who was answered a moment ago may be about to come again.
+
+        They do not wake this thread one by one; the last of them does.
+        """
+        self._wanted = self._company - 1
+        while self._calls.qsize() < self._wanted and self._bell.acquire(timeout=COMPANY_PATIENCE):
+            pass  # it had been rung before
+        self._wanted = 1
+
+    def _gather(self, group: list[_Call]):
+        """Add what waits to `group`, up to the limits."""
         size = sum(call.size for call in group)
-        until = time.monotonic() + patience
-        while len(group) < count and size < GROUP_BYTES and not self._ending:
+        while len(group) < GROUP_LIMIT and size < GROUP_BYTES and not self._ending:
             try:
-                call = self._calls.get(timeout=max(0, until - time.monotonic()))
+                call = self._calls.get_nowait()
             except queue.Empty:
                 break
             if call is None:
