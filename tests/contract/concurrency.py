@@ -389,6 +389,9 @@ class Judge:
 
 
 class _Contract:
+    #: How many messages are very many for a driver.
+    MANY = 6000
+
     def at_once(self, driver, actors):
         """Let the actors act at once; what each returned."""
         raise NotImplementedError
@@ -573,11 +576,11 @@ class _Contract:
         self.assertEqual(posted[:10], sorted(itertools.chain(*leased)))
 
     def test_very_many_messages_whose_claims_lapse_at_once_are_claimed_once_each(self):
-        posted = self.fill(6000)
+        posted = self.fill(self.MANY)
         start = time.time()
         for number in range(6):
             claim = messages.Claim(messages.new_id(), 1, start + 0.1 + number / 20)
-            self.driver.messages.claim(self.queue, claim, 1000, start, keep_until=0)
+            self.driver.messages.claim(self.queue, claim, self.MANY // 6, start, keep_until=0)
 
         def claim(driver):
             claimed = []
@@ -598,9 +601,9 @@ class _Contract:
 
         [totals, *claimed] = self.act(count, *[claim] * 4)
 
-        self.assertEqual({6000}, totals)
+        self.assertEqual({self.MANY}, totals)
         self.assertEqual([(position, 2) for position in posted], sorted(itertools.chain(*claimed)))
-        self.assertEqual(6000, self.driver.messages.stats(self.queue, time.time()).claimed)
+        self.assertEqual(self.MANY, self.driver.messages.stats(self.queue, time.time()).claimed)
 
     def test_what_is_derived_is_stored_once_with_its_cause(self):
         outbox = drivers.make_queue(self.driver, 'outbox')

@@ -12,6 +12,9 @@ HOUR = 3600
 class MessageStoreContract:
     """Mix it into a `testtools.TestCase` that says how to make a prepared, empty driver."""
 
+    #: How many are very many: more than a driver does in one step.
+    MANY = 2500
+
     def make_driver(self) -> base.Driver:
         raise NotImplementedError
 
@@ -1021,24 +1024,24 @@ class MessageStoreContract:
         self.assertEqual(positions, self.listed(include_claimed=True))
 
     def test_the_oldest_of_very_many_lapsed_messages_are_claimed_first(self):
-        positions = self.post(2500)
-        for start in range(2500, 0, -500):
-            self.lease(limit=500, ttl=start // 50)
+        positions = self.post(self.MANY)
+        for turn in range(5, 0, -1):
+            self.lease(limit=self.MANY // 5, ttl=10 * turn)
         self.clock.advance(HOUR / 2)
 
         self.assertEqual(positions[:5], self.lease(limit=5)[1])
         self.assertEqual(positions[5:15], self.listed(limit=10))
 
     def test_free_messages_are_found_behind_very_many_claimed_delayed_and_expired_ones(self):
-        self.post(2500, ttl=MINUTE)
-        self.post(2500, delay=HOUR / 2)
-        self.post(2500)
+        self.post(self.MANY, ttl=MINUTE)
+        self.post(self.MANY, delay=HOUR / 2)
+        self.post(self.MANY)
         self.clock.advance(MINUTE)
-        self.lease(limit=2500)
+        self.lease(limit=self.MANY)
         visible = self.post(3)
 
         self.assertEqual(visible, self.listed(limit=10))
-        self.assertEqual((3, 2500, 2500), self.counts())
+        self.assertEqual((3, self.MANY, self.MANY), self.counts())
         self.assertEqual(visible, self.lease()[1])
 
     def test_a_claim_keeps_messages_alive_that_would_expire_earlier(self):
@@ -1129,7 +1132,7 @@ class MessageStoreContract:
         self.assertEqual(poison, [message.position for claimed in rounds for message in claimed.dead])
 
     def test_good_messages_are_found_behind_very_many_dead_ones(self):
-        self.poison(2500)
+        self.poison(self.MANY)
         good = self.post(3)
 
         claimed = self.claim(limit=10, max_claims=1)
@@ -1557,10 +1560,10 @@ class MessageStoreContract:
         self.assertEqual([], self.everything())
 
     def test_very_many_messages_are_deleted_at_once(self):
-        positions = self.post(1500)
+        positions = self.post(self.MANY)
 
-        self.assertEqual((positions[:1400], []), self.delete(*reversed(positions[:1400])))
-        self.assertEqual(positions[1400:], self.everything())
+        self.assertEqual((positions[:-100], []), self.delete(*reversed(positions[:-100])))
+        self.assertEqual(positions[-100:], self.everything())
         self.assertEqual((100, 0, 0), self.counts())
 
     # Clear
@@ -1603,7 +1606,7 @@ class MessageStoreContract:
         self.assertEqual(new, self.lease()[1])
 
     def test_a_queue_goes_on_after_clear_while_the_sweep_frees_what_was_there(self):
-        self.post(1200)
+        self.post(self.MANY)
         self.clear()
         new = self.post(3)
         claim_id, _ = self.lease(limit=1)
@@ -1706,17 +1709,18 @@ class MessageStoreContract:
         self.assertEqual(0, self.stats().bytes)
 
     def test_stats_are_exact_after_very_many_lapsed_and_expired(self):
-        self.post(2500, ttl=MINUTE)
-        self.post(2500)
-        self.lease(limit=5000, ttl=30)
-        self.post(2500, delay=20)
-        self.assertEqual((0, 5000, 2500), self.counts())
+        many = self.MANY
+        self.post(many, ttl=MINUTE)
+        self.post(many)
+        self.lease(limit=2 * many, ttl=30)
+        self.post(many, delay=20)
+        self.assertEqual((0, 2 * many, many), self.counts())
         self.clock.advance(30)
-        self.assertEqual((7500, 0, 0), self.counts())
+        self.assertEqual((3 * many, 0, 0), self.counts())
         self.clock.advance(30)
 
-        self.assertEqual((5000, 0, 0), self.counts())
-        self.assertEqual(2 * sum(len(b'%d' % (number + 1)) for number in range(2500)), self.stats().bytes)
+        self.assertEqual((2 * many, 0, 0), self.counts())
+        self.assertEqual(2 * sum(len(b'%d' % (number + 1)) for number in range(many)), self.stats().bytes)
 
     # Usage
 
@@ -1807,11 +1811,12 @@ class MessageStoreContract:
     def test_a_sweep_frees_all_that_is_gone_in_steps(self):
         gone = self.make_queue('gone')
         cleared = self.make_queue('cleared')
-        self.post(300, queue=gone)
-        self.post(300, queue=cleared)
-        self.post(300, ttl=10)
+        several = self.MANY // 8
+        self.post(several, queue=gone)
+        self.post(several, queue=cleared)
+        self.post(several, ttl=10)
         kept = self.post(3)
-        for number in range(300):
+        for number in range(several):
             self.append(self.keyed(f'key-{number}', window=10, ttl=10))
         drivers.delete_queue(self.driver, gone)
         self.clear(cleared)

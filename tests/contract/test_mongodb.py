@@ -9,17 +9,25 @@ import os
 import hypothesis
 import testtools
 
+from queueservice.storage.drivers.mongodb import log
 from tests.contract import concurrency, machine, message_store, record_store
 from tests.fixtures import mongodb, torn
 
 
 class MongoDB:
+    #: Each costs a millisecond and more, whatever is done to it.
+    MANY = 300
+
     def make_driver(self):
+        self.patch(log, 'SLICE', 50)
+        return self.build_driver()
+
+    def build_driver(self):
         return mongodb.build_driver(self)
 
 
-class Torn:
-    def make_driver(self):
+class Torn(MongoDB):
+    def build_driver(self):
         proxy = torn.Proxy(mongodb.client().address)
         self.addCleanup(proxy.__exit__)
         proxy.__enter__()
