@@ -218,7 +218,7 @@ class QueuesTest(RecordsTest):
 
         drivers.delete_queue(self.driver, self.queue)
 
-        self.assertEqual([{'_id': self.queue.id}], list(self.database.graves.find()))
+        self.assertEqual([{'_id': self.queue.id, 'due': 0}], list(self.database.graves.find()))
         left = [
             document['available'] for document in self.database.messages.find({'queue': bytes.fromhex(self.queue.id)})
         ]
@@ -234,11 +234,11 @@ class QueuesTest(RecordsTest):
             while not self.database.graves.count_documents({}):
                 pass
             self.driver.messages.sweep(time.time(), 100)
-            self.assertNotEqual([{'_id': self.queue.id}], list(self.database.graves.find()))
+            self.assertNotEqual([{'_id': self.queue.id, 'due': 0}], list(self.database.graves.find()))
             deletion.join()
             slow.close()
 
-        self.assertEqual([{'_id': self.queue.id}], list(self.database.graves.find()))
+        self.assertEqual([{'_id': self.queue.id, 'due': 0}], list(self.database.graves.find()))
 
     def test_a_queue_that_is_not_deleted_keeps_what_is_in_flight(self):
         life = bytes.fromhex(self.queue.id)

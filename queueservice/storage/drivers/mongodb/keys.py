@@ -31,30 +31,20 @@ class Keys:
     def recognise(
         self, queue, reservation: heads.Reservation, placed: list[Placed], now: float
     ) -> tuple[list[Placed], dict[int, ports.Appended]]:
-        """Open the keys of new drafts under `reservation`; tell repetitions, by index, from what is to be stored.
+        """Open the keys of new drafts under `reservation`; tell what is to be stored from repetitions, by index.
 
+        :param placed: no two with one key.
         :raises KeyReused: a key is known with another digest.
         """
-        own, repeated, keys = {}, {}, {}
-        for each in placed:
-            draft = each.draft
-            if draft.key is None:
-                continue
-            first = own.get(draft.key)
-            if first is None:
-                keys[each.index] = _write(queue, reservation, each)
-            elif first.draft.key_digest != draft.key_digest:
-                raise errors.KeyReused
-            else:
-                repeated[each.index] = first.index
-                continue
-            if draft.key_until > now:
-                own[draft.key] = each
-        known = self._open(queue, keys, now)
-        answers = {index: ports.Appended(position, repeated=True) for index, position in known.items()}
-        positions = {each.index: known.get(each.index, each.position) for each in placed}
-        for index, first in repeated.items():
-            answers[index] = ports.Appended(positions[first], repeated=True)
+        # All in one order: two posts that have two keys in common must not wait for each other.
+        keyed = sorted((each for each in placed if each.draft.key is not None), key=lambda each: each.draft.key)
+        keys = [_write(queue, reservation, each) for each in keyed]
+        positions = self._open(queue, keys, now)
+        answers = {
+            each.index: ports.Appended(positions[key['_id']], repeated=True)
+            for each, key in zip(keyed, keys, strict=True)
+            if key['_id'] in positions
+        }
         return [each for each in placed if each.index not in answers], answers
 
     def settle(self, queue, reservation: heads.Reservation, placed: list[Placed]) -> None:
@@ -70,21 +60,29 @@ class Keys:
         self._database.keys.delete_many({'reservation': reservation.id})
 
     def _open(self, queue, keys, now):
-        """Insert the keys, by index; return the positions of those that are known already."""
-        if not keys:
-            return {}
-        indexes = list(keys)
-        try:
-            self._database.keys.insert_many(list(keys.values()), ordered=False)
-            return {}
-        except pymongo_errors.BulkWriteError as error:
-            there = log.find_duplicates(error)
+        """Insert the keys, in their order; return the positions of those that are known already, by id."""
+        collection = self._database.keys
         known = {}
-        for index in (indexes[each] for each in there):
-            position = self._meet(queue, keys[index], now)
-            if position is not None:
-                known[index] = position
-        return known
+        while keys:
+            try:
+                collection.insert_many(keys)
+                break
+            except pymongo_errors.BulkWriteError as error:
+                [there] = log.find_duplicates(error)
+            keys = keys[there:]
+            settled = {'_id': {'$in': [key['_id'] for key in keys]}, 'until': {'$gt': now}}
+            for key in collection.find({**settled, 'reservation': {'$exists': False}}):
+                known[key['_id']] = key
+            for key in keys:
+                if key['_id'] in known and known[key['_id']]['digest'] != key['digest']:
+                    raise errors.KeyReused
+            keys = [key for key in keys if key['_id'] not in known]
+            if keys:
+                position = self._meet(queue, keys[0], now)
+                if position is not None:
+                    known[keys[0]['_id']] = {'position': position}
+                keys = keys[1:]
+        return {id: key['position'] for id, key in known.items()}
 
     def _meet(self, queue, key, now):
         """The position of the first one with this key; None if the key is the caller's now."""
@@ -115,6 +113,24 @@ class Keys:
             condition['reservation'] = reservation if reservation is not None else {'$exists': False}
             if collection.replace_one(condition, key).modified_count:
                 return None
+
+
+def fold(drafts, now: float) -> tuple[list[tuple[int, messages.Draft]], dict[int, int]]:
+    """The drafts of an append with their indexes, but for those whose key stood before; and for these, where.
+
+    :raises KeyReused: it stood there with another digest.
+    """
+    kept, first, repeated = [], {}, {}
+    for index, draft in enumerate(drafts):
+        if draft.key in first:
+            if drafts[first[draft.key]].key_digest != draft.key_digest:
+                raise errors.KeyReused
+            repeated[index] = first[draft.key]
+            continue
+        if draft.key is not None and draft.key_until > now:
+            first[draft.key] = index
+        kept.append((index, draft))
+    return kept, repeated
 
 
 def _id(queue, key):

@@ -30,6 +30,10 @@ COUNT_IN_FLIGHT = {
 }
 
 
+#: Why an append is not taken back: some of it is there.
+HALFWAY = 'The queue changed when a part of the post was stored.'
+
+
 class Part(msgspec.Struct):
     """What one reservation is for."""
 
@@ -60,14 +64,14 @@ class MessageStore:
         if not drafts:
             self._heads.read_current(queue)
         answers = {}
-        rest = list(enumerate(drafts))
+        rest, repeated = keys.fold(drafts, now)
         is_stored = False
         while rest:
             try:
                 part, derived = self._reserve_all(queue, rest, now, derive)
             except errors.StorageError as error:
                 if is_stored:
-                    raise errors.Unavailable('The queue changed when a part of the post was stored.') from error
+                    raise errors.Unavailable(HALFWAY) from error
                 raise
             for each in derived:
                 self._store_wholly(each, now)
@@ -76,6 +80,8 @@ class MessageStore:
             is_stored = is_stored or bool(stored)
             answers.update(part.repeated)
             answers.update({each.index: ports.Appended(each.position) for each in stored})
+        for index, first in repeated.items():
+            answers[index] = ports.Appended(answers[first].position, repeated=True)
         return [answers[index] for index in range(len(drafts))]
 
     def _reserve_all(self, queue, numbered, now, derive):
@@ -86,7 +92,7 @@ class MessageStore:
                 new = [messages.store(each.draft, each.position, now) for each in parts[0].placed]
                 for other, drafts in derive(new):
                     if drafts:
-                        parts.append(self._reserve(other, list(enumerate(drafts)), now))
+                        parts.append(self._reserve(other, keys.fold(drafts, now)[0], now))
                     else:
                         self._heads.read_current(other)
             except pymongo_errors.PyMongoError:
@@ -125,7 +131,10 @@ class MessageStore:
 
     def _store_wholly(self, part, now):
         while rest := self._store(part, now):
-            part = self._reserve(part.queue, rest, now)
+            try:
+                part = self._reserve(part.queue, rest, now)
+            except errors.StorageError as error:
+                raise errors.Unavailable(HALFWAY) from error
 
     def _store(self, part, now):
         """Insert messages; return those drafts, numbered as before, whose positions somebody else took."""
@@ -394,11 +403,13 @@ class MessageStore:
         )
         if document is None:
             raise errors.Stale
-        # Claims end with it, so that nobody has to ask for the floor to renew or release one.
+        # Claims end with it, so that nobody has to ask for the floor to renew or release one. What is still on its
+        # way must stay: that it is there says that it was stored.
+        end = min(document['head']['floor'], self._heads.read(queue.id).bound)
         life = documents.life_of(queue)
         stages = [
             {'$match': {'queue': life, 'available': {'$gte': 1}}},
-            {'$match': {'position': {'$lte': document['head']['floor']}}},
+            {'$match': {'position': {'$lte': end}}},
             {'$project': {'_id': 1}},
         ]
         self._log.discard(life, self._database.messages.aggregate(stages))

@@ -160,7 +160,7 @@ class RecordStore:
 
     def _dig_graves(self, ids):
         """Note of queues that their messages are to be swept once the queues are gone."""
-        graves = [pymongo.ReplaceOne({'_id': id}, {}, upsert=True) for id in ids if messages.is_id(id)]
+        graves = [pymongo.ReplaceOne({'_id': id}, {'due': 0}, upsert=True) for id in ids if messages.is_id(id)]
         if graves:
             try:
                 self._database.graves.bulk_write(graves, ordered=False)

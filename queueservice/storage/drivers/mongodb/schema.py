@@ -30,6 +30,7 @@ _MESSAGES = (
     pymongo.IndexModel([('claim', 1)], sparse=True),
     pymongo.IndexModel([('queue', 1), ('expires', 1)]),
 )
+_GRAVES = (pymongo.IndexModel([('due', 1)]),)
 _HEADS = (
     # Whose messages are to be swept.
     pymongo.IndexModel([('head.expires', 1)]),
@@ -46,7 +47,7 @@ def indexes() -> dict[str, list[pymongo.IndexModel]]:
     """All indexes, by collection."""
     declared = {table.name: _indexes(table) for table in tables.ALL}
     declared[tables.QUEUES.name] += _HEADS
-    return {'messages': [*_MESSAGES], 'keys': [*_KEYS]} | declared
+    return {'messages': [*_MESSAGES], 'keys': [*_KEYS], 'graves': [*_GRAVES]} | declared
 
 
 def _indexes(table):

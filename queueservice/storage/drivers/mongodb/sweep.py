@@ -17,8 +17,6 @@ COUNT_LIMIT = 100_000
 #: How far ahead, in seconds, the next expiry is looked for at first, and from where on that is as good as never.
 SPAN = 3600
 FOREVER = SPAN * log.GROWTH**4
-#: How long after it was deleted, in seconds, nobody posts to a queue any more.
-AFTERLIFE = 60
 #: How many queues a process looks after for each call of `sweep`.
 AT_ONCE = 10
 
@@ -112,7 +110,7 @@ class Sweeper:
     def _sweep_deleted(self, now, limit):
         done = 0
         here = time.time()
-        for grave in list(self._database.graves.find({'due': {'$not': {'$gt': here}}}).limit(AT_ONCE)):
+        for grave in list(self._database.graves.find({'due': {'$lte': here}}).limit(AT_ONCE)):
             queue_id = grave['_id']
             if self._database.queues.find_one({'_id': queue_id}, {'_id': 1}) is None:
                 life = bytes.fromhex(queue_id)
@@ -122,10 +120,10 @@ class Sweeper:
                     done += self._forget_keys({'queue': queue_id}, limit - done)
                 if done >= limit:
                     return done
-            if 'due' in grave:
-                self._database.graves.delete_one({'_id': queue_id})
+            if grave['due']:
+                self._database.graves.delete_one(grave)
             else:  # look again when nothing can be on its way any more
-                self._database.graves.update_one({'_id': queue_id}, {'$set': {'due': here + AFTERLIFE}})
+                self._database.graves.update_one(grave, {'$set': {'due': here + log.FENCE}})
         return done
 
     def _sweep_keys(self, now, limit):
