@@ -19,12 +19,20 @@ from queueservice.storage import base as storage_base
 from queueservice.storage import errors as storage_errors
 from queueservice.storage import loader
 
-#: Exit status where the service cannot start as it is set up.
+#: Exit status where the storage is not ready, which may pass by itself ...
+NOT_READY = 1
+#: ... and where the service cannot start as it is set up.
 MISCONFIGURED = 2
 
 
 class Refusal(Exception):
     """A reason not to start, in one line for the operator."""
+
+    status = MISCONFIGURED
+
+
+class NotReady(Refusal):
+    status = NOT_READY
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
         Server(arguments).run()
     except Refusal as refusal:
         print(f'queueservice-server: {refusal}', file=sys.stderr)
-        return MISCONFIGURED
+        return refusal.status
     return 0
 
 
@@ -200,7 +208,7 @@ def _prepare(driver):
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        status = MISCONFIGURED
+        status = NOT_READY
         try:
             driver.prepare()
             status = 0
@@ -213,7 +221,7 @@ def _prepare(driver):
         refusal = message.read()
     _, status = os.waitpid(child, 0)
     if status:
-        raise Refusal(refusal or 'The storage could not be prepared; see the lines above.')
+        raise NotReady(refusal or 'The storage could not be prepared; see the lines above.')
 
 
 if __name__ == '__main__':

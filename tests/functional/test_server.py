@@ -59,11 +59,11 @@ class FunctionalTestCase(testtools.TestCase):
 
 
 class RefusalTest(testtools.TestCase):
-    """What cannot work is one clear line and exit status 2."""
+    """What cannot work is one clear line and exit status 2; 1 where only the storage is not ready."""
 
-    def assert_refused(self, pattern, *options, **environment):
+    def assert_refused(self, pattern, *options, expected=2, **environment):
         status, _, error = run(*options, **environment)
-        self.assertEqual(2, status, error)
+        self.assertEqual(expected, status, error)
         self.assertEqual(1, len(error.strip().splitlines()), error)
         self.assertRegex(error, pattern)
 
@@ -93,7 +93,22 @@ class RefusalTest(testtools.TestCase):
 
     def test_store_that_cannot_be_made(self):
         self.assert_refused(
-            '/proc/nowhere', '--bind', f'127.0.0.1:{server.free_port()}', OS_STORAGE__URI='sqlite:////proc/nowhere/q.db'
+            '/proc/nowhere',
+            '--bind',
+            f'127.0.0.1:{server.free_port()}',
+            expected=1,
+            OS_STORAGE__URI='sqlite:////proc/nowhere/q.db',
+        )
+
+    def test_store_that_does_not_answer(self):
+        uri = f'mongodb://127.0.0.1:{server.free_port()}'
+        self.assert_refused(
+            'does not answer',
+            '--bind',
+            f'127.0.0.1:{server.free_port()}',
+            expected=1,
+            OS_STORAGE__DRIVER='mongodb',
+            OS_STORAGE__URI=uri,
         )
 
     def test_open_address_without_authentication(self):
