@@ -17,7 +17,7 @@ LOG = logging.getLogger(__name__)
 #: What a connection keeps of the file in memory, in KiB. There is one writing connection in a process,
 #: and as many reading ones as have ever read at the same time.
 _WRITER_CACHE = 64 * 1024
-_READER_CACHE = 4 * 1024
+_READER_CACHE = 2 * 1024
 #: How many pages the write-ahead log has when it is worked into the file.
 _CHECKPOINT = 4000
 
