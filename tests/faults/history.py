@@ -4,7 +4,8 @@ Each client notes what it was promised: a post that was answered 201, a page tha
 that it holds. An answer that never came is a third outcome, *unknown*: its messages may be there or not.
 Afterwards `Judge` holds the notes against what the restarted server has.
 
-By hand, for figures: ``python -m tests.faults.history --seconds 60 --kills 100 --seed 1``
+By hand, for figures: ``python -m tests.faults.history --seconds 60 --kills 100 --seed 1``, and with
+``--driver mongodb``, where it is the database server that is killed, stopped for a while and cut off as well.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import sys
 import threading
 import time
 
-from tests.fixtures import server
+from tests.fixtures import mongodb, server, torn
 
 _HEADERS = {'Client-ID': '3381af92-2b9e-11e3-b191-71861300734c', 'X-Project-Id': 'history'}
 
@@ -31,6 +32,7 @@ class Client:
     def __init__(self, port: int):
         self._port = port
         self._connection = None
+        self.retry_after = None  # what the last answer said of that
 
     def call(self, method: str, path: str, document=None) -> tuple[int, dict] | None:
         """(status, document), or None: the outcome is unknown."""
@@ -41,6 +43,7 @@ class Client:
             self._connection.request(method, path, body, _HEADERS)
             answer = self._connection.getresponse()
             raw = answer.read()
+            self.retry_after = answer.getheader('Retry-After')
         except (OSError, http.client.HTTPException):
             self.close()
             time.sleep(0.02)
@@ -69,6 +72,8 @@ class Load:
         self.deleted: set[tuple] = set()
         self.deleting: set[tuple] = set()
         self.statuses = collections.Counter()
+        self.hasty = 0  # how often a 503 did not say when to come again
+        self.slowest = 0.0  # answer, in seconds
         randoms = [random.Random(f'{seed}-{index}') for index in range(posters + consumers)]
         self._writers = [
             *(threading.Thread(target=self._post, args=(index, randoms[index])) for index in range(posters)),
@@ -90,8 +95,12 @@ class Load:
             thread.join()
 
     def _call(self, client, method, path, document=None):
+        began = time.monotonic()
         answer = client.call(method, path, document)
         self.statuses[answer[0] if answer else None] += 1
+        if answer is not None:
+            self.slowest = max(self.slowest, time.monotonic() - began)
+            self.hasty += answer[0] == 503 and client.retry_after is None
         return answer
 
     def _post(self, poster, chance):
@@ -165,6 +174,7 @@ def judge(load: Load, port: int) -> dict[str, int]:
         resurrected=sum(body in counted for body in load.deleted),
         claimed_twice=sum(count > 1 for count in collections.Counter(load.claimed).values()),
         server_errors=sum(n for status, n in load.statuses.items() if status and status >= 500 and status != 503),
+        no_retry_after=load.hasty,
     )
     for seen in load.seen:
         ours = {body for body in acknowledged if body[0] == 'tailed'}
@@ -205,26 +215,76 @@ def _read_all(port, queue):
         href = page['links'][0]['href']
 
 
-def run(seconds: float, kills: int, seed: int, workers: int = 2, all_at_once: float = 0.5) -> dict:
-    """Load a server on SQLite for about `seconds` while killing `kills` times; the faults and the volume.
+class SQLite:
+    """What is killed where the data is a file: every process of the service, or one worker."""
 
-    :param all_at_once: the share of kills that hit every process; the others hit one worker.
+    environment: dict[str, str] = {}
+
+    def harm(self, running: server.Server, chance: random.Random) -> None:
+        if chance.random() < 0.5:
+            running.kill()
+            running.start()
+        else:
+            _kill_worker(running, chance)
+
+    def remove(self) -> None:
+        pass
+
+
+class MongoDB:
+    """What happens where the data is in a database server."""
+
+    def __init__(self, pause: float = 3):
+        self._pause = pause  # s
+        self.server = mongodb.Server().start()
+        self._proxy = torn.Proxy(self.server.address, tear=True)
+        self._proxy.__enter__()
+        uri = f'mongodb://127.0.0.1:{self._proxy.port}/history?directConnection=true'
+        self.environment = {'OS_STORAGE__DRIVER': 'mongodb', 'OS_STORAGE__URI': uri}
+
+    def harm(self, running: server.Server, chance: random.Random) -> None:
+        match chance.choice(['kill', 'kill', 'pause', 'cut', 'cut', 'worker', 'all']):
+            case 'kill':
+                self.server.restart()
+            case 'pause':
+                self.server.pause()
+                time.sleep(self._pause)
+                self.server.resume()
+            case 'cut':
+                self._proxy.cut()
+            case 'worker':
+                _kill_worker(running, chance)
+            case 'all':
+                running.kill()
+                self.server.restart()
+                running.start()
+
+    def remove(self) -> None:
+        self._proxy.__exit__()
+        self.server.remove()
+
+
+def _kill_worker(running, chance):
+    alive = running.workers()
+    if alive:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(chance.choice(alive), signal.SIGKILL)
+
+
+def run(seconds: float, kills: int, seed: int, workers: int = 2, storage: SQLite | MongoDB | None = None) -> dict:
+    """Load a server on `storage` for about `seconds` while harming it `kills` times; the faults and the volume.
+
+    :param storage: SQLite if none is given.
     """
+    storage = storage or SQLite()
     chance = random.Random(seed)
-    running = server.Server('--workers', str(workers)).start()
+    running = server.Server('--workers', str(workers), **storage.environment).start()
     load = Load(running.port, seed)
     load.start()
     try:
         for _ in range(kills):
             time.sleep(seconds / kills * chance.uniform(0.5, 1.5))
-            if chance.random() < all_at_once:
-                running.kill()
-                running.start()
-            else:
-                alive = running.workers()
-                if alive:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(chance.choice(alive), signal.SIGKILL)
+            storage.harm(running, chance)
         time.sleep(0.5)
     finally:
         load.stop()
@@ -233,6 +293,7 @@ def run(seconds: float, kills: int, seed: int, workers: int = 2, all_at_once: fl
     finally:
         running.stop()
         running.remove()
+        storage.remove()
     return {
         'faults': faults,
         'acknowledged': len(load.acknowledged),
@@ -240,6 +301,7 @@ def run(seconds: float, kills: int, seed: int, workers: int = 2, all_at_once: fl
         'claimed': len(load.claimed),
         'deleted': len(load.deleted),
         'read': sum(map(len, load.seen)),
+        'slowest': round(load.slowest, 2),
         'kills': kills,
         'seed': seed,
         'statuses': {str(status): count for status, count in load.statuses.items()},
@@ -252,8 +314,11 @@ def main():
     parser.add_argument('--kills', type=int, default=30)
     parser.add_argument('--seed', type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument('--workers', type=int, default=2)
+    parser.add_argument('--driver', choices=('sqlite', 'mongodb'), default='sqlite')
+    parser.add_argument('--pause', type=float, default=10, help='how long the database server is stopped, in seconds')
     arguments = parser.parse_args()
-    result = run(arguments.seconds, arguments.kills, arguments.seed, arguments.workers)
+    storage = MongoDB(arguments.pause) if arguments.driver == 'mongodb' else SQLite()
+    result = run(arguments.seconds, arguments.kills, arguments.seed, arguments.workers, storage)
     print(json.dumps(result, indent=2))
     sys.exit(1 if any(result['faults'].values()) else 0)
 
