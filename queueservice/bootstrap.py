@@ -7,7 +7,7 @@ import msgspec
 
 from queueservice.api import app
 from queueservice.model import limits as limits_module
-from queueservice.services import claims, dead_letters, health, housekeeping, messages, projects, queues
+from queueservice.services import claims, dead_letters, health, housekeeping, messages, projects, queues, tokens
 from queueservice.storage import base, loader
 
 
@@ -20,6 +20,7 @@ class Services(msgspec.Struct, frozen=True):
     messages: messages.Messages
     claims: claims.Claims
     projects: projects.Projects
+    tokens: tokens.Tokens
     health: health.Health
     housekeeping: housekeeping.Housekeeping
 
@@ -50,6 +51,7 @@ def build_services(
         messages=messages.Messages(driver, all_queues, all_dead_letters, limits, clock),
         claims=claims.Claims(driver, all_queues, all_dead_letters, limits, clock),
         projects=projects.Projects(driver, limits, clock),
+        tokens=tokens.Tokens(driver, clock),
         health=health.Health(driver, all_queues, clock),
         housekeeping=housekeeping.Housekeeping(driver, clock),
     )

@@ -4,30 +4,35 @@ import falcon
 import msgspec
 
 from queueservice.api import dialects, errors, homes, routes
-from queueservice.api.middleware import context, policy
+from queueservice.api.middleware import context, identity, policy
 from queueservice.api.resources import base, home
 
 
 class Settings(msgspec.Struct, frozen=True):
     """What the API is told beside the services: option names, as values."""
 
+    auth_strategy: str = identity.NOAUTH
     admin_mode: bool = False
     versions: tuple[str, ...] = routes.ORDER
     any_client_id: tuple[int, int] | None = None  # (shortest, longest) where a Client-ID need not be a UUID
 
 
-def build_app(services, settings: Settings | None = None, policy_conf=None) -> falcon.App:
+def build_app(
+    services, settings: Settings | None = None, policy_conf=None, issuer: identity.TokenIssuer | None = None
+) -> falcon.App:
     """The application that answers for `services` (`bootstrap.Services`).
 
+    :param issuer: who makes tokens beside this service, where the strategy asks for somebody.
     :param policy_conf: an oslo.config object with the options of oslo.policy; None: the rules as they stand.
     :raises ValueError: a resource has a method that no policy rule guards.
     """
     settings = settings or Settings()
     read_client_id = context.read_any(*settings.any_client_id) if settings.any_client_id else context.read_uuid
+    authentication = identity.Authentication(settings.auth_strategy, services, issuer)
     app = falcon.App(
         # In the order in which a request meets them.
         middleware=[
-            context.ContextMiddleware(settings.admin_mode, read_client_id),
+            context.ContextMiddleware(authentication, settings.admin_mode, read_client_id),
             policy.PolicyMiddleware(policy_conf),
         ]
     )

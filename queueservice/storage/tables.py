@@ -28,4 +28,22 @@ PROJECTS = records.Table(
     key=('namespace', 'project'),
 )
 
-ALL = (QUEUES, PROJECTS)
+#: One record a token of the service's own. The token itself is not stored.
+TOKENS = records.Table(
+    name='tokens',
+    fields={
+        'id': str,  # model.tokens.Token.id
+        'digest': str,  # SHA-256 of the token, hex
+        'project': str,
+        'name': str,
+        'roles': list,
+        'created_at': float,  # s, UTC
+        'expires_at': float,  # s, UTC; None: never
+    },
+    key=('id',),
+    unique=(('digest',),),
+    indexes=(('created_at',), ('project', 'created_at')),
+    expires='expires_at',
+)
+
+ALL = (QUEUES, PROJECTS, TOKENS)

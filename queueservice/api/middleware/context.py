@@ -16,6 +16,7 @@ from urllib import parse
 import falcon
 import msgspec
 
+from queueservice.api.middleware import identity
 from queueservice.model import errors, queues
 
 #: First segments behind the version that are never a project id.
@@ -27,8 +28,8 @@ _SHORT = ('/v2/queues/', '/v1.1/queues/', '/v1/queues/')
 _JSON_TYPES = frozenset({None, '', '*/*', 'application/json', 'application/*'})
 
 #: Roles where nobody authenticates and nobody says.
-_EVERYBODY = frozenset({'member', 'reader'})
-_ADMINISTRATOR = frozenset({'admin', 'member', 'reader'})
+_EVERYBODY = ('member',)
+_ADMINISTRATOR = ('admin',)
 
 
 #: How many callers a process remembers, and how long their headers may be for that, all together.
@@ -48,20 +49,23 @@ os.register_at_fork(after_in_child=_begin_request_ids)
 
 
 class Caller(msgspec.Struct):
-    """What the headers of a request say of who sends it."""
+    """Who sends a request: by its credentials, or where nobody asks for them by its headers."""
 
     namespace: str
     project: str
     client: bytes | None  # None where the version asks for none and none was sent
     roles: frozenset[str]
     base: str  # what paths given to this caller begin with: the version, and the project if its URL has it
+    user: str | None = None  # None where the headers are believed
     allowed: set[str] = msgspec.field(default_factory=set)  # policy rules that are known to let it pass
 
 
 class ContextMiddleware:
     """Gives `req.context` its `request_id`, `caller` and, where the URL names one, `queue`."""
 
-    def __init__(self, admin_mode: bool, read_client_id):
+    def __init__(self, authentication: identity.Authentication, admin_mode: bool, read_client_id):
+        self._authentication = authentication
+        self._is_required = authentication.is_required
         self._admin_mode = admin_mode
         self._read_client_id = read_client_id
         # The same headers mean the same caller: most requests are spared the checks.
@@ -83,7 +87,16 @@ class ContextMiddleware:
         if '' in params.values():  # a path that ends in a slash
             raise falcon.HTTPRouteNotFound()
         context = req.context
-        header = req.env.get
+        env = req.env
+        who = None
+        if (
+            self._is_required
+            or 'HTTP_X_AUTH_TOKEN' in env
+            or 'HTTP_AUTHORIZATION' in env
+            or 'HTTP_URL_SIGNATURE' in env
+        ):
+            who = self._authentication.identify(req, resource)
+        header = env.get
         if header('CONTENT_TYPE') and header('CONTENT_LENGTH'):
             _refuse_forms(header('CONTENT_TYPE'))
         headers = (
@@ -93,6 +106,7 @@ class ContextMiddleware:
             header('HTTP_CLIENT_ID'),
             header('HTTP_X_PROJECT_ID'),
             header('HTTP_X_ROLES'),
+            who,
         )
         context.caller = caller = self._callers.get(headers) or self._identify(req, dialect, headers)
         name = params.get('queue_name')
@@ -103,7 +117,7 @@ class ContextMiddleware:
             resp.set_header('Content-Location', f'{caller.base}{parse.quote(req.path[len(dialect.path) :])}{query}')
 
     def _identify(self, req, dialect, headers):
-        _, url_project, accept, client, project, roles = headers
+        _, url_project, accept, client, project, roles, who = headers
         if accept not in _JSON_TYPES and not req.client_accepts(falcon.MEDIA_JSON):
             raise falcon.HTTPNotAcceptable(
                 title='Not acceptable', description='This API answers in JSON. Accept must admit application/json.'
@@ -118,7 +132,11 @@ class ContextMiddleware:
             project = queues.check_project(url_project)
             if project in ('.', '..'):
                 raise errors.NameInvalid(description='Project ids in a URL may not be "." or "..": proxies fold them.')
+            if who is not None and project != who.project:
+                raise errors.NotFound(description='There is no such project.')
             base = f'{base}/{parse.quote(project, safe="")}'
+        elif who is not None:
+            project = who.project
         elif project is not None:
             project = queues.check_project(_decode(project))
         elif dialect.project_required:
@@ -128,8 +146,11 @@ class ContextMiddleware:
             )
         else:
             namespace, project = queues.SHARED, ''
-        caller = Caller(namespace, project, client, self._read_roles(roles), base)
-        if sum(map(len, filter(None, headers))) <= _REMEMBERED_LENGTH:
+        if who is None:
+            caller = Caller(namespace, project, client, self._read_roles(roles), base)
+        else:
+            caller = Caller(namespace, project, client, who.roles, base, who.user, set(who.allowed))
+        if sum(map(len, filter(None, headers[:-1]))) <= _REMEMBERED_LENGTH:
             if len(self._callers) >= _REMEMBERED:
                 self._callers.clear()
             self._callers[headers] = caller
@@ -145,10 +166,8 @@ class ContextMiddleware:
         req.path = f'/{version}{tail or "/"}'
 
     def _read_roles(self, header):
-        roles = _EVERYBODY if header is None else frozenset(role.strip().lower() for role in header.split(','))
-        if self._admin_mode or 'admin' in roles:
-            return roles | _ADMINISTRATOR
-        return roles | {'reader'} if 'member' in roles else roles
+        roles = _EVERYBODY if header is None else header.split(',')
+        return identity.imply([*roles, *(_ADMINISTRATOR if self._admin_mode else ())])
 
 
 def client(req) -> bytes:

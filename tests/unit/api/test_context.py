@@ -3,13 +3,13 @@ import types
 
 import testtools
 
-from queueservice.api.middleware import context
+from queueservice.api.middleware import context, identity
 
 
 class TestRequestIds(testtools.TestCase):
     def take(self):
         """The id of a request that comes now."""
-        middleware = context.ContextMiddleware(False, context.read_uuid)
+        middleware = context.ContextMiddleware(identity.Authentication(identity.NOAUTH, None), False, context.read_uuid)
         request = types.SimpleNamespace(context=types.SimpleNamespace(), path='/v2/queues/demo')
         middleware.process_request(request, types.SimpleNamespace(set_header=lambda *_: None))
         return request.context.request_id
