@@ -10,15 +10,17 @@ Whatever is asked, each answer is held against what holds for every answer (`Api
 """
 
 import json
+import os
 import re
 import sys
+import tempfile
 from urllib import parse
 
 import testtools
 import webtest
 
 from queueservice.model import limits
-from tests.fixtures import drivers, services, tables
+from tests.fixtures import drivers, mongodb, services, tables
 
 PRODUCER = '11111111-1111-4111-8111-111111111111'
 CONSUMER = '22222222-2222-4222-8222-222222222222'
@@ -60,7 +62,16 @@ class ApiTestCase(tables.Tables, testtools.TestCase):
         self.use(services.Service(self.make_driver(), limits.Limits(**self.limits), **self.settings))
 
     def make_driver(self):
-        return drivers.build_memory()
+        """The memory driver; or, for a run by hand, the one that QUEUESERVICE_TEST_DRIVER names."""
+        match os.environ.get('QUEUESERVICE_TEST_DRIVER', 'memory'):
+            case 'memory':
+                return drivers.build_memory()
+            case 'sqlite':
+                folder = tempfile.TemporaryDirectory()
+                self.addCleanup(folder.cleanup)
+                return drivers.build_sqlite(folder.name)
+            case 'mongodb':
+                return mongodb.build_driver(self)
 
     def use(self, service):
         """Speak to `service` from now on."""
