@@ -7,7 +7,17 @@ import msgspec
 
 from queueservice.api import app
 from queueservice.model import limits as limits_module
-from queueservice.services import claims, dead_letters, health, housekeeping, messages, projects, queues, tokens
+from queueservice.services import (
+    claims,
+    dead_letters,
+    health,
+    housekeeping,
+    messages,
+    projects,
+    queues,
+    sealing,
+    tokens,
+)
 from queueservice.storage import base, loader
 
 
@@ -32,6 +42,22 @@ def read_limits(conf) -> limits_module.Limits:
     return limits_module.Limits(**values, enable_checksum=conf.enable_checksum)
 
 
+def read_keys(conf) -> list[sealing.Key]:
+    """The configured encryption keys.
+
+    :raises ValueError: saying what is wrong without showing a key.
+    """
+    keys = []
+    for place, text in enumerate(conf.encryption['keys'], 1):
+        try:
+            keys.append(sealing.read_key(text))
+        except ValueError as error:
+            raise ValueError(f'[encryption] keys: entry {place} cannot be used: {error}') from None
+    if len({key.id for key in keys}) < len(keys):
+        raise ValueError('[encryption] keys: two entries have the same id. Give every key an id of its own.')
+    return keys
+
+
 def load_driver(conf) -> base.Driver:
     return loader.load_driver(conf.storage.driver, conf)
 
@@ -40,16 +66,18 @@ def build_services(
     driver: base.Driver,
     limits: limits_module.Limits | None = None,
     clock: collections.abc.Callable[[], float] = time.time,
+    keys: collections.abc.Sequence[sealing.Key] = (),
 ) -> Services:
     limits = limits or limits_module.Limits()
-    all_queues = queues.Queues(driver, limits, clock)
-    all_dead_letters = dead_letters.DeadLetters(driver, all_queues, clock)
+    seals = sealing.Sealing(keys, limits.enable_checksum)
+    all_queues = queues.Queues(driver, limits, clock, can_encrypt=bool(keys))
+    all_dead_letters = dead_letters.DeadLetters(driver, all_queues, seals, clock)
     return Services(
         driver=driver,
         limits=limits,
         queues=all_queues,
-        messages=messages.Messages(driver, all_queues, all_dead_letters, limits, clock),
-        claims=claims.Claims(driver, all_queues, all_dead_letters, limits, clock),
+        messages=messages.Messages(driver, all_queues, all_dead_letters, limits, seals, clock),
+        claims=claims.Claims(driver, all_queues, all_dead_letters, limits, seals, clock),
         projects=projects.Projects(driver, limits, clock),
         tokens=tokens.Tokens(driver, clock),
         health=health.Health(driver, all_queues, clock),

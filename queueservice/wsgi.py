@@ -17,10 +17,11 @@ from queueservice.conf import opts
 def build_application():
     conf = opts.load()
     log.setup(conf, 'queueservice')
+    keys = bootstrap.read_keys(conf)
     driver = bootstrap.load_driver(conf)
     driver.prepare()
     atexit.register(driver.close)
-    services = bootstrap.build_services(driver, bootstrap.read_limits(conf))
+    services = bootstrap.build_services(driver, bootstrap.read_limits(conf), keys=keys)
     services.housekeeping.start()
     os.register_at_fork(after_in_child=services.housekeeping.start)
     return bootstrap.build_application(conf, services)

@@ -23,9 +23,10 @@ ANSWERS = {
     errors.NotAuthorized: (falcon.HTTP_403, 'Not authorized'),
     errors.NotFound: (falcon.HTTP_404, 'Not found'),
     errors.Conflict: (falcon.HTTP_409, 'Resource conflict'),
+    errors.EncryptionFailed: (falcon.HTTP_503, 'Service temporarily unavailable'),
 }
 
-#: Seconds after which a client may try again when the storage does not answer.
+#: Seconds after which a client may try again that got a 503.
 _RETRY_AFTER = '5'
 
 
@@ -48,7 +49,8 @@ def serialize(req, resp, error) -> None:
 
 def handle_service_error(req, resp, error, params) -> None:
     status, title = next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
-    raise falcon.HTTPError(status, title=title, description=str(error))
+    headers = {'Retry-After': _RETRY_AFTER} if status == falcon.HTTP_503 else None
+    raise falcon.HTTPError(status, title=title, description=str(error), headers=headers)
 
 
 def handle_unavailable(req, resp, error, params) -> None:

@@ -8,6 +8,7 @@ from oslo_config import cfg
 
 from queueservice import bootstrap
 from queueservice.conf import opts
+from queueservice.services import sealing
 from queueservice.storage import base, errors, loader
 
 #: Exit status where what was looked at is not as it should be, or could not be done ...
@@ -80,8 +81,26 @@ def prepare_storage(conf, arguments) -> int:
     return 0
 
 
+# Encryption
+
+
+def add_encryption(nouns) -> None:
+    parser = nouns.add_parser('encryption', help='encryption of messages at rest')
+    verbs = parser.add_subparsers(required=True, metavar='VERB')
+    key = verbs.add_parser('key', help='print a new key for [encryption] keys; it is kept nowhere else')
+    key.add_argument('--id', help='call it so (1 to 32 of the characters A-Z a-z 0-9 "_" "." "-"); random if not given')
+    key.set_defaults(verb=make_encryption_key)
+
+
+def make_encryption_key(conf, arguments) -> int:
+    line = sealing.write_key(sealing.new_key(arguments.id))
+    sealing.read_key(line)  # refuses an id that cannot be
+    print(line)
+    return 0
+
+
 #: Each adds a subcommand whose `verb(conf, arguments)` does it and returns the exit status.
-NOUNS = (add_storage,)
+NOUNS = (add_storage, add_encryption)
 
 
 if __name__ == '__main__':

@@ -15,6 +15,7 @@ from oslo_log import log
 
 from queueservice import bootstrap
 from queueservice.conf import opts
+from queueservice.services import sealing
 from queueservice.storage import base as storage_base
 from queueservice.storage import errors as storage_errors
 from queueservice.storage import loader
@@ -60,6 +61,7 @@ class Server(base.BaseApplication):
         self._arguments = arguments
         self._conf: cfg.ConfigOpts | None = None
         self._driver: storage_base.Driver | None = None
+        self._keys: list[sealing.Key] = []
         super().__init__()
 
     def do_load_config(self):
@@ -70,6 +72,7 @@ class Server(base.BaseApplication):
     def load_config(self):
         try:
             conf = _read_configuration(self._arguments)
+            keys = _read_keys(conf)
             driver = _build_driver(conf)
             settings = _gunicorn_settings(conf, driver)
             if self._driver is not None and driver.location != self._driver.location:
@@ -78,9 +81,9 @@ class Server(base.BaseApplication):
             if self._conf is None:
                 raise
             print(f'queueservice-server: the old configuration stays: {refusal}', file=sys.stderr)
-            conf, driver = self._conf, self._driver
+            conf, driver, keys = self._conf, self._driver, self._keys
             settings = _gunicorn_settings(conf, driver)
-        self._conf, self._driver = conf, driver
+        self._conf, self._driver, self._keys = conf, driver, keys
         log.setup(conf, 'queueservice')
         for name, value in settings.items():
             self.cfg.set(name, value)
@@ -90,7 +93,7 @@ class Server(base.BaseApplication):
 
     def load(self):
         # In each worker, so that nothing of the storage is open across the fork.
-        self._services = bootstrap.build_services(self._driver, bootstrap.read_limits(self._conf))
+        self._services = bootstrap.build_services(self._driver, bootstrap.read_limits(self._conf), keys=self._keys)
         return bootstrap.build_application(self._conf, self._services)
 
     def run(self):
@@ -154,6 +157,13 @@ def _build_driver(conf):
     try:
         return bootstrap.load_driver(conf)
     except (loader.UnknownDriver, ValueError) as error:
+        raise Refusal(str(error)) from None
+
+
+def _read_keys(conf):
+    try:
+        return bootstrap.read_keys(conf)
+    except ValueError as error:
         raise Refusal(str(error)) from None
 
 

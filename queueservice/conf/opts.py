@@ -6,9 +6,9 @@ from importlib import metadata
 from oslo_config import cfg
 from oslo_log import log
 
-from queueservice.conf import default, server, storage, transport
+from queueservice.conf import default, encryption, server, storage, transport
 
-MODULES = (default, server, storage, transport)
+MODULES = (default, server, storage, transport, encryption)
 
 
 def list_opts():
@@ -75,4 +75,4 @@ def _touch(conf):
     for group, options in list_opts():
         for option in options:
             value = conf if group is None else conf[group.name]
-            getattr(value, option.dest)
+            value[option.dest]

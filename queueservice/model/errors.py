@@ -18,10 +18,13 @@
     │   ├── QueueNotFound
     │   ├── MessageNotFound, MessagesNotFound
     │   └── ClaimNotFound
-    └── Conflict                   409
-        ├── MetadataConflict            a JSON patch of a key that is not there
-        ├── KeyReused                   an Idempotency-Key that came with another body before
-        └── ConcurrentUpdate            somebody else kept changing the same thing
+    ├── Conflict                   409
+    │   ├── MetadataConflict            a JSON patch of a key that is not there
+    │   ├── KeyReused                   an Idempotency-Key that came with another body before
+    │   └── ConcurrentUpdate            somebody else kept changing the same thing
+    └── EncryptionFailed           503  the service cannot do its part
+        ├── EncryptionKeyMissing        a key that it needs is not configured
+        └── MessageDamaged              what is stored is not what was encrypted for this queue
 
 A store that does not answer is `storage.errors.Unavailable`: nothing was acknowledged, and 503 says so.
 The docstring of a class is its message; the constructor takes the facts that the message names.
@@ -118,3 +121,15 @@ class KeyReused(Conflict):
 
 class ConcurrentUpdate(Conflict):
     """Queue {queue} kept being changed by others. Read it again and repeat the request."""
+
+
+class EncryptionFailed(ServiceError):
+    """{description}"""
+
+
+class EncryptionKeyMissing(EncryptionFailed):
+    """Queue {queue} is encrypted, and {which} for it is not configured. The operator must set [encryption] keys."""
+
+
+class MessageDamaged(EncryptionFailed):
+    """A message of queue {queue} cannot be decrypted: it is not what was stored. The operator finds it in the log."""

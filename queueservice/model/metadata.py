@@ -8,6 +8,9 @@ import msgspec
 from queueservice.model import errors, queues
 from queueservice.model import limits as limits_module
 
+#: The reserved attribute of queues whose messages are encrypted at rest.
+ENCRYPTS = '_enable_encrypt_messages'
+
 #: Reserved attribute -> what is shown while the queue has no value of its own (a name of `Limits`, or a value).
 _SHOWN = {
     '_max_messages_post_size': 'max_messages_post_size',
@@ -16,7 +19,7 @@ _SHOWN = {
     '_dead_letter_queue': None,
     '_dead_letter_queue_messages_ttl': None,
     '_max_claim_count': None,
-    '_enable_encrypt_messages': False,
+    ENCRYPTS: False,
 }
 _KINDS = {
     '_max_messages_post_size': int,
@@ -25,7 +28,7 @@ _KINDS = {
     '_dead_letter_queue': str,
     '_dead_letter_queue_messages_ttl': int,
     '_max_claim_count': int,
-    '_enable_encrypt_messages': bool,
+    ENCRYPTS: bool,
     '_retry_policy': dict,  # shown only where it is set
 }
 
@@ -47,9 +50,10 @@ def with_defaults(metadata: dict, limits: limits_module.Limits) -> dict:
     return shown
 
 
-def check(metadata: dict, key: queues.QueueKey, limits: limits_module.Limits) -> None:
+def check(metadata: dict, key: queues.QueueKey, limits: limits_module.Limits, can_encrypt: bool = False) -> None:
     """Refuse reserved attributes that the queue `key` may not have. null is as good as absent.
 
+    :param can_encrypt: whether there is a key for queues that want their messages encrypted.
     :raises BodyInvalid, LimitExceeded: naming the attribute and what it may be.
     """
     for name, kind in _KINDS.items():
@@ -71,7 +75,7 @@ def check(metadata: dict, key: queues.QueueKey, limits: limits_module.Limits) ->
     for name, (value, least, most) in bounds.items():
         if value is not None and not least <= value <= most:
             raise errors.LimitExceeded(what=name, least=least, most=most)
-    if metadata.get('_enable_encrypt_messages'):
+    if metadata.get(ENCRYPTS) and not can_encrypt:
         raise errors.BodyInvalid(
             description='_enable_encrypt_messages cannot be true: no encryption key is configured in this service.'
         )
@@ -88,6 +92,7 @@ def read(metadata: dict) -> queues.Settings:
         dead_letter_queue=metadata.get('_dead_letter_queue') or None,
         dead_letter_queue_messages_ttl=metadata.get('_dead_letter_queue_messages_ttl'),
         max_claim_count=metadata.get('_max_claim_count'),
+        enable_encrypt_messages=bool(metadata[ENCRYPTS]) if ENCRYPTS in metadata else None,
     )
 
 
@@ -111,11 +116,18 @@ def patch(metadata: dict, operations: collections.abc.Iterable[Operation]) -> di
     for operation in operations:
         if operation.op != 'add' and operation.key not in result and operation.key not in _KINDS:
             raise errors.MetadataConflict(operation=operation.op, key=operation.key)
-        if operation.op == 'remove':
-            result.pop(operation.key, None)
-        else:
+        if operation.op != 'remove':
             result[operation.key] = operation.value
+        elif operation.key == ENCRYPTS and ENCRYPTS in result:
+            result[ENCRYPTS] = False  # and not gone: what was posted before is encrypted still
+        else:
+            result.pop(operation.key, None)
     return result
+
+
+def replace(metadata: dict, document: dict) -> dict:
+    """`document` instead of `metadata`, from a client that knows no reserved attributes: they stay."""
+    return {name: value for name, value in metadata.items() if name in _KINDS} | document
 
 
 def _check_dead_letter_queue(name, key):

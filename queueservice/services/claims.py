@@ -8,7 +8,7 @@ import msgspec
 from queueservice.model import errors, messages
 from queueservice.model import limits as limits_module
 from queueservice.model import queues as queues_model
-from queueservice.services import dead_letters, queues
+from queueservice.services import dead_letters, queues, sealing
 from queueservice.services import messages as messages_service
 from queueservice.storage import base
 from queueservice.storage import messages as store
@@ -30,12 +30,14 @@ class Claims:
         queues: queues.Queues,
         dead_letters: dead_letters.DeadLetters,
         limits: limits_module.Limits,
+        sealing: sealing.Sealing,
         clock: collections.abc.Callable[[], float] = time.time,
     ):
         self._store = driver.messages
         self._queues = queues
         self._dead_letters = dead_letters
         self._limits = limits
+        self._sealing = sealing
         self._clock = clock
 
     def create(
@@ -48,6 +50,8 @@ class Claims:
         """Lease up to `limit` of the oldest free messages for `ttl` seconds; None if there are none.
 
         They live at least until the claim ends and `grace` seconds more.
+
+        :raises EncryptionFailed: there are some, and none of them can be decrypted.
         """
         ttl = self._limits.default_claim_ttl if ttl is None else self._limits.check_claim_ttl(ttl)
         grace = self._limits.default_claim_grace if grace is None else self._limits.check_claim_grace(grace)
@@ -65,9 +69,12 @@ class Claims:
                 max_claims=dead_letters.max_claims(queue),
             )
             self._dead_letters.bury(queue, claim, claimed.dead, now)
-            if not claimed.messages:
-                return None
-            return Held(claim.id, ttl, 0, messages_service.Listed(queue.id, claimed.messages, now))
+            opened, shut = self._sealing.open(queue, claimed.messages)
+            if shut:
+                sealing.set_aside(self._store, queue, claim, shut, now)
+                if not opened:
+                    raise shut.error
+            return Held(claim.id, ttl, 0, messages_service.Listed(queue.id, opened, now)) if opened else None
 
         return self._queues.use(key, lease, missing=lambda: None)
 
@@ -85,6 +92,7 @@ class Claims:
                 self._refuse(key, claim_id)
             ttl = held[0].claim_ttl
             age = max(0, int(ttl - (held[0].available_at - now)))
+            held = self._sealing.read(queue, held)
             return Held(claim_id, ttl, age, messages_service.Listed(queue.id, held, now))
 
         return self._queues.use(key, read, missing=lambda: self._refuse(key, claim_id))

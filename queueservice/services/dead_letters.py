@@ -6,9 +6,10 @@ import time
 
 import msgspec
 
-from queueservice.model import messages
+from queueservice.model import errors, messages
+from queueservice.model import metadata as metadata_model
 from queueservice.model import queues as queues_model
-from queueservice.services import queues
+from queueservice.services import queues, sealing
 from queueservice.storage import base
 from queueservice.storage import errors as storage_errors
 
@@ -26,10 +27,15 @@ def max_claims(queue: queues_model.Queue) -> int | None:
 
 class DeadLetters:
     def __init__(
-        self, driver: base.Driver, queues: queues.Queues, clock: collections.abc.Callable[[], float] = time.time
+        self,
+        driver: base.Driver,
+        queues: queues.Queues,
+        sealing: sealing.Sealing,
+        clock: collections.abc.Callable[[], float] = time.time,
     ):
         self._store = driver.messages
         self._queues = queues
+        self._sealing = sealing
         self._clock = clock
 
     def bury(self, queue: queues_model.Queue, claim: messages.Claim, dead: list[messages.Message], now: float) -> None:
@@ -40,13 +46,22 @@ class DeadLetters:
         """
         if not dead:
             return
+        dead, _ = self._sealing.open(queue, dead)  # what cannot be opened stays here
+        if not dead:
+            return
         target = queue.key._replace(name=queue.settings.dead_letter_queue)
-        drafts = [self._draft(queue, message, now) for message in dead]
+        # A queue that is made here keeps what was encrypted encrypted; one that exists does as it is told.
+        metadata = {metadata_model.ENCRYPTS: True} if queue.settings.enable_encrypt_messages else {}
+
+        def append(letters):
+            drafts = [self._draft(queue, message, now) for message in dead]
+            self._store.append(letters, self._sealing.seal(letters, drafts), now)
+
         try:
-            self._queues.use(target, lambda letters: self._store.append(letters, drafts, now), create=True)
+            self._queues.use(target, append, create=True, metadata=metadata)
             positions = [message.position for message in dead]
             self._store.delete(queue, positions, now, claim_ids=(claim.id,), unclaimed=False)
-        except storage_errors.Unavailable:
+        except (storage_errors.Unavailable, errors.EncryptionFailed):
             # The claim that met them has messages to answer with; another will meet these again.
             _LOG.warning('%d messages of queue %s could not be moved to its dead-letter queue', len(dead), queue.id)
 

@@ -8,7 +8,7 @@ import msgspec
 from queueservice.model import errors, messages
 from queueservice.model import limits as limits_module
 from queueservice.model import queues as queues_model
-from queueservice.services import dead_letters, queues
+from queueservice.services import dead_letters, queues, sealing
 from queueservice.storage import base
 from queueservice.storage import errors as storage_errors
 from queueservice.storage import messages as store
@@ -44,12 +44,14 @@ class Messages:
         queues: queues.Queues,
         dead_letters: dead_letters.DeadLetters,
         limits: limits_module.Limits,
+        sealing: sealing.Sealing,
         clock: collections.abc.Callable[[], float] = time.time,
     ):
         self._store = driver.messages
         self._queues = queues
         self._dead_letters = dead_letters
         self._limits = limits
+        self._sealing = sealing
         self._clock = clock
 
     def post(
@@ -78,15 +80,16 @@ class Messages:
             return self._draft(posted, client, settings if queue_defaults else _DEFAULTS, now, idempotency)
 
         def append(queue):
-            appended = self._store.append(queue, draft(queue.settings), now)
+            drafts = self._sealing.seal(queue, draft(queue.settings))
+            if idempotency is None:
+                appended = self._store.append(queue, drafts, now)
+            else:
+                appended = self._append_once(queue, drafts, idempotency.digest, now)
             return messages.encode_positions(queue.id, [one.position for one in appended])
 
         if self._queues.find(key) is None:
             draft(_DEFAULTS)  # refuses what is to be refused before anything is made
-        try:
-            return self._queues.use(key, append, create=create)
-        except storage_errors.KeyReused:
-            raise errors.KeyReused() from None
+        return self._queues.use(key, append, create=create)
 
     def page(
         self,
@@ -115,7 +118,8 @@ class Messages:
             page = self._store.select(queue, selection, now)
             if not page.messages and page.reached == after:
                 return Listed(queue.id, [], now)
-            return Listed(queue.id, page.messages, now, messages.encode_position(queue.id, page.reached))
+            found = self._sealing.read(queue, page.messages, may_be_none=True)
+            return Listed(queue.id, found, now, messages.encode_position(queue.id, page.reached))
 
         return self._queues.use(key, select, missing=lambda: Listed('', [], now))
 
@@ -129,7 +133,7 @@ class Messages:
         def select(queue):
             position = messages.decode_position(queue.id, message_id)
             found = position and self._store.select(queue, store.Selection((position,)), now).messages
-            return Listed(queue.id, found, now) if found else None
+            return Listed(queue.id, self._sealing.read(queue, found), now) if found else None
 
         listed = self._queues.use(key, select, missing=lambda: None)
         if listed is None:
@@ -145,7 +149,8 @@ class Messages:
             positions = _positions(queue, message_ids)
             if not positions:
                 return Listed(queue.id, [], now)
-            return Listed(queue.id, self._store.select(queue, store.Selection(positions), now).messages, now)
+            found = self._store.select(queue, store.Selection(positions), now).messages
+            return Listed(queue.id, self._sealing.read(queue, found), now)
 
         return self._queues.use(key, select, missing=lambda: Listed('', [], now))
 
@@ -212,16 +217,22 @@ class Messages:
         self._queues.use(key, delete, missing=lambda: None)
 
     def pop(self, key: queues_model.QueueKey, count: int) -> Listed:
-        """Delete up to `count` of the oldest free messages and return them. Lost if the answer is."""
+        """Delete up to `count` of the oldest free messages and return them. Lost if the answer is.
+
+        :raises EncryptionFailed: there are some, and none of them can be decrypted; none was deleted.
+        If interrupted: encrypted messages come back a minute later, because what cannot be decrypted must not be lost.
+        """
         self._limits.check_pop(count)
         now = self._clock()
         claim = messages.Claim(messages.new_id(), _POP_CLAIM_TTL, now + _POP_CLAIM_TTL)
 
         def take(queue):
             max_claims = dead_letters.max_claims(queue)
-            claimed = self._store.claim(queue, claim, count, now, keep_until=0, max_claims=max_claims, take=True)
+            plain = queue.settings.enable_encrypt_messages is None
+            claimed = self._store.claim(queue, claim, count, now, keep_until=0, max_claims=max_claims, take=plain)
             self._dead_letters.bury(queue, claim, claimed.dead, now)
-            return Listed(queue.id, claimed.messages, now)
+            taken = claimed.messages if plain else self._take_opened(queue, claim, claimed.messages, now)
+            return Listed(queue.id, taken, now)
 
         return self._queues.use(key, take, missing=lambda: Listed('', [], now))
 
@@ -252,8 +263,28 @@ class Messages:
             for index, draft in enumerate(drafts):
                 draft.key = f'request:{idempotency.key}:{index}'
                 draft.key_until = now + KEY_WINDOW
-                draft.key_digest = idempotency.digest
         return drafts
+
+    def _append_once(self, queue, drafts, digest, now):
+        for stored in self._sealing.digests(queue, digest):
+            for draft in drafts:
+                draft.key_digest = stored
+            try:
+                return self._store.append(queue, drafts, now)
+            except storage_errors.KeyReused:
+                continue
+        raise errors.KeyReused()
+
+    def _take_opened(self, queue, claim, claimed, now):
+        opened, shut = self._sealing.open(queue, claimed)
+        if shut:
+            sealing.set_aside(self._store, queue, claim, shut, now)
+            if not opened:
+                raise shut.error
+        if opened:
+            positions = [message.position for message in opened]
+            self._store.delete(queue, positions, now, claim_ids=(claim.id,), unclaimed=False)
+        return opened
 
     def _explain_refusal(self, queue, position, claim_id, now):
         if claim_id is None:

@@ -21,6 +21,8 @@ _ATTEMPTS = 20
 #: How many names a filtered list looks at before it ends the page early.
 _SCAN_BUDGET = 20_000
 
+_NO_METADATA: dict = {}
+
 
 class Described(msgspec.Struct):
     """One page of queues."""
@@ -31,12 +33,17 @@ class Described(msgspec.Struct):
 
 class Queues:
     def __init__(
-        self, driver: base.Driver, limits: limits_module.Limits, clock: collections.abc.Callable[[], float] = time.time
+        self,
+        driver: base.Driver,
+        limits: limits_module.Limits,
+        clock: collections.abc.Callable[[], float] = time.time,
+        can_encrypt: bool = False,
     ):
         self._records = driver.records
         self._messages = driver.messages
         self._limits = limits
         self._clock = clock
+        self._can_encrypt = can_encrypt
         # Only a hint: a store refuses to act on a queue that is not the present one (`Stale`).
         self._known: dict[queues.QueueKey, queues.Queue] = {}
 
@@ -52,15 +59,16 @@ class Queues:
         action: collections.abc.Callable[[queues.Queue], _Answer],
         missing: collections.abc.Callable[[], _Answer] | None = None,
         create: bool = False,
+        metadata: dict = _NO_METADATA,
     ) -> _Answer:
         """Call `action` with the queue, again with the present one if it turns out to be stale.
 
         :param missing: gives the answer where there is no such queue.
-        :param create: make the queue, with no metadata, where there is none.
+        :param create: make the queue, with `metadata`, where there is none.
         :raises QueueNotFound: there is none, and neither `missing` nor `create`.
         """
         for _ in range(_ATTEMPTS):
-            queue = self._known.get(key) or self.load(key) or (create and self._insert(key, {}))
+            queue = self._known.get(key) or self.load(key) or (create and self._insert(key, metadata))
             if not queue:
                 if create:
                     continue  # somebody else was quicker
@@ -102,12 +110,12 @@ class Queues:
 
         :raises BodyInvalid, LimitExceeded: a reserved attribute has a value that it may not have.
         """
-        metadata_model.check(metadata, key, self._limits)
+        metadata_model.check(metadata, key, self._limits, self._can_encrypt)
         return self.load(key) is None and self._insert(key, metadata) is not None
 
     def replace_metadata(self, key: queues.QueueKey, metadata: dict) -> None:
-        """Set the whole metadata document of an existing queue."""
-        self._change(key, lambda _: metadata)
+        """Set the metadata document of an existing queue, all but its reserved attributes."""
+        self._change(key, lambda stored: metadata_model.replace(stored, metadata))
 
     def patch_metadata(
         self, key: queues.QueueKey, operations: collections.abc.Sequence[metadata_model.Operation]
@@ -193,7 +201,7 @@ class Queues:
             if not found:
                 raise errors.QueueNotFound(queue=key.name)
             metadata = change(msgspec.json.decode(found[0]['metadata']))
-            metadata_model.check(metadata, key, self._limits)
+            metadata_model.check(metadata, key, self._limits, self._can_encrypt)
             packed = _pack(metadata)
             self._limits.check_metadata_size(len(packed['metadata']))
             (replaced,) = self._records.replace(tables.QUEUES, [found[0] | packed])

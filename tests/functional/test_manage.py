@@ -72,6 +72,17 @@ class ManageTest(testtools.TestCase):
         )
         self.assertNotIn('secret', refusal)
 
+    def test_it_makes_encryption_keys(self):
+        first, second = (self.run_manage('encryption', 'key') for _ in range(2))
+        self.assertEqual((0, ''), first[::2])
+        self.assertRegex(first[1], r'\A[0-9a-f]{8}:[A-Za-z0-9+/]{43}=\n\Z')
+        self.assertNotEqual(first, second)
+        self.assertRegex(self.run_manage('encryption', 'key', '--id', 'k1')[1], r'\Ak1:')
+        status, said, refusal = self.run_manage('encryption', 'key', '--id', 'a:b')
+        self.assertEqual((2, ''), (status, said))
+        self.assertRegex(refusal, r'\Aqueueservice-manage: .*\n\Z')
+        self.assertNotRegex(refusal, '[A-Za-z0-9+/]{43}')
+
     def test_mistakes_are_said_in_one_line(self):
         for words, environment, expected in (
             (('storage', 'check'), {'OS_STORAGE__DRIVER': 'typo'}, 'no storage driver "typo"'),

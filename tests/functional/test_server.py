@@ -88,6 +88,12 @@ class RefusalTest(testtools.TestCase):
     def test_missing_configuration_file(self):
         self.assert_refused('/nonexistent/file', '--config-file', '/nonexistent/file')
 
+    def test_malformed_encryption_key(self):
+        self.assert_refused(
+            r'\[encryption\] keys: entry 2 .*"b:" must be 32 bytes', OS_ENCRYPTION__KEYS=f'a:{"A" * 43}=,b:AES256'
+        )
+        self.assert_refused('the same id', OS_ENCRYPTION__KEYS=f'a:{"A" * 43}=,a:{"B" * 43}=')
+
     def test_uri_of_another_store(self):
         self.assert_refused('sqlite:///PATH', OS_STORAGE__URI='postgresql://x')
 

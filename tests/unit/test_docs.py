@@ -52,7 +52,7 @@ def served(version):
 
 
 def _value(conf, group, name):
-    return getattr(conf if group == 'DEFAULT' else conf[group], name)
+    return (conf if group == 'DEFAULT' else conf[group])[name]
 
 
 class TestOptions(testtools.TestCase):
@@ -69,7 +69,7 @@ class TestOptions(testtools.TestCase):
         written = (ROOT / 'etc' / 'queueservice' / sample.CONFIGURATION).read_text()
         sections = dict(re.findall(r'^\[([^\]]+)\]\n(.*?)(?=^\[|\Z)', written, re.MULTILINE | re.DOTALL))
         for group, option in options():
-            self.assertRegex(sections[group], rf'(?m)^#{option.dest} = ', f'[{group}] {option.dest}')
+            self.assertRegex(sections[group], rf'(?m)^#{option.dest} =( |$)', f'[{group}] {option.dest}')
 
     def test_sample_configuration_is_current(self):
         written = (ROOT / 'etc' / 'queueservice' / sample.CONFIGURATION).read_text()

@@ -106,6 +106,20 @@ class TestCheck(tables.Tables, testtools.TestCase):
         self.check(_enable_encrypt_messages=False)
         error = self.assertRaises(errors.BodyInvalid, self.check, _enable_encrypt_messages=True)
         self.assertIn('_enable_encrypt_messages', str(error))
+        metadata.check({metadata.ENCRYPTS: True}, KEY, limits.Limits(), can_encrypt=True)
+
+    def test_what_once_was_encrypted_may_be_encrypted_still(self):
+        self.assertIsNone(metadata.read({}).enable_encrypt_messages)
+        self.assertIs(True, metadata.read({metadata.ENCRYPTS: True}).enable_encrypt_messages)
+        for step in (('remove',), ('replace', False), ('add', None)):
+            operation = metadata.Operation(step[0], metadata.ENCRYPTS, *step[1:])
+            left = metadata.patch({metadata.ENCRYPTS: True}, [operation])
+            self.assertIs(False, metadata.read(left).enable_encrypt_messages)
+
+    def test_a_document_replaces_all_but_reserved_attributes(self):
+        stored = {'a': 1, '_mine': 2, '_max_claim_count': 3, metadata.ENCRYPTS: True}
+        replaced = metadata.replace(stored, {'b': 4})
+        self.assertEqual({'_max_claim_count': 3, metadata.ENCRYPTS: True, 'b': 4}, replaced)
 
     def test_a_retry_policy_is_an_object(self):
         self.check(_retry_policy={})
