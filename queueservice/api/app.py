@@ -3,9 +3,10 @@
 import falcon
 import msgspec
 
-from queueservice.api import dialects, errors, homes, routes
+from queueservice.api import dialects, errors, homes, openapi, routes
 from queueservice.api.middleware import context, identity, policy
 from queueservice.api.resources import base, home
+from queueservice.api.resources import openapi as openapi_resource
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -40,6 +41,7 @@ def build_app(
     errors.register(app)
     versions = [version for version in routes.ORDER if version in settings.versions or version == '2']
     app.add_route('/', home.Versions(versions))
+    app.add_route(openapi.PATH, openapi_resource.Document(services, tuple(versions), settings))
     for route in routes.PUBLIC_ROUTES:
         app.add_route(route.path, route.resource(services))
     for version in versions:
@@ -51,9 +53,8 @@ def _add_version(app, services, version, admin_mode):
     dialect = dialects.VERSIONS[version]
     document = homes.DOCUMENTS[version] | (homes.ADMIN if admin_mode and version != '1' else {})
     _add(app, f'{dialect.path}/', home.Home(services, dialect, document))
-    for route in routes.ROUTES:
-        if route.is_in(version) and (admin_mode or not route.admin):
-            _add(app, dialect.path + route.path, route.resource(services, dialect))
+    for route in routes.served(version, admin_mode):
+        _add(app, dialect.path + route.path, route.resource(services, dialect))
 
 
 def _add(app, path, resource):

@@ -30,6 +30,7 @@ class V2:
     queue_defaults = True  # a message takes the queue's ttl and delay
     reserved_attributes = True  # queues show the reserved attributes that they do not set
     empty_pages = True  # nothing found is an empty document; otherwise 204
+    claim_defaults = True  # a claim may be asked for without a document
     idempotency = True
     renewal_grace = None  # s, where a renewal does not say; None: the operator's default
     allows_pop = True
@@ -39,8 +40,16 @@ class V2:
     content_location = False
     delete_wants = 'Either the parameter "ids" or the parameter "pop" is required, and not both.'
 
-    _post = msgspec.json.Decoder(schemas.PostIn)
-    _claim = msgspec.json.Decoder(claims_schemas.ClaimIn)
+    post_in = schemas.PostIn
+    post_out = schemas.PostOut
+    message_out = schemas.MessageOut
+    bare_out = schemas.MessagesOut[message_out]
+    claim_in = claims_schemas.ClaimIn
+    renewal_in = claims_schemas.ClaimPatchIn
+
+    _post = msgspec.json.Decoder(post_in)
+    _claim = msgspec.json.Decoder(claim_in)
+    _renewal = msgspec.json.Decoder(renewal_in)
 
     # What clients send
 
@@ -63,7 +72,7 @@ class V2:
 
     def read_renewal(self, raw: bytes) -> tuple[int | None, int | None]:
         """(ttl, grace) of a claim that goes on; at least one of them is given."""
-        claim = media.decode(raw, self._claim)
+        claim = media.decode(raw, self._renewal)
         if claim.ttl is UNSET and claim.grace is UNSET:
             raise media.empty_renewal()
         return _given(claim.ttl), _given(claim.grace)
@@ -144,7 +153,11 @@ class V1_1(V2):
     delays = False
     annotates = False
 
-    _post = msgspec.json.Decoder(schemas.PostInV1_1)
+    post_in = schemas.PostInV1_1
+    message_out = schemas.MessageOutV1_1
+    bare_out = schemas.MessagesOut[message_out]
+
+    _post = msgspec.json.Decoder(post_in)
 
 
 class V1(V1_1):
@@ -153,15 +166,23 @@ class V1(V1_1):
     project_required = False
     creates_queues = False
     empty_pages = False
+    claim_defaults = False
     idempotency = False
     renewal_grace = 0
     allows_pop = False
     content_location = True
     delete_wants = 'Missing parameter: "ids" is required.'
 
-    _post = msgspec.json.Decoder(list[schemas.PostedV1])
-    _claim = msgspec.json.Decoder(claims_schemas.ClaimInV1)
-    _renewal = msgspec.json.Decoder(claims_schemas.ClaimPatchInV1)
+    post_in = schemas.PostInV1
+    post_out = schemas.PostOutV1
+    message_out = schemas.MessageOutV1
+    bare_out = list[message_out]
+    claim_in = claims_schemas.ClaimInV1
+    renewal_in = claims_schemas.ClaimPatchInV1
+
+    _post = msgspec.json.Decoder(post_in)
+    _claim = msgspec.json.Decoder(claim_in)
+    _renewal = msgspec.json.Decoder(renewal_in)
 
     def read_claim(self, raw):
         claim = media.decode(raw, self._claim)

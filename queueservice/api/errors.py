@@ -5,6 +5,7 @@ import logging
 import falcon
 
 from queueservice.api import media
+from queueservice.api.schemas import home as schemas
 from queueservice.model import errors
 from queueservice.storage import errors as storage_errors
 
@@ -39,10 +40,7 @@ def register(app: falcon.App) -> None:
 
 def serialize(req, resp, error) -> None:
     """Errors are JSON, whatever the request would accept: better read than hidden."""
-    document = {'title': error.title}
-    if error.description:
-        document['description'] = error.description
-    resp.data = media.encode(document)
+    resp.data = media.encode(schemas.ErrorOut(error.title, error.description or schemas.Unset))
     resp.content_type = falcon.MEDIA_JSON
     resp.append_header('Vary', 'Accept')
 

@@ -1,8 +1,11 @@
 """The query string, as the API reads it.
 
+Each parameter is an object that stands beside the resource that reads it, and that the OpenAPI document describes.
 An empty value is as good as none, of several the last one counts, and names that a route does not know
 are passed over.
 """
+
+import msgspec
 
 from queueservice.model import errors
 
@@ -19,32 +22,69 @@ def text(req, name: str) -> str | None:
     return value or None
 
 
-def integer(req, name: str, default: int | None = None) -> int | None:
-    value = text(req, name)
-    if value is None:
-        return default
-    digits = value[1:] if value[0] in '+-' else value
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 10):
-        raise errors.ParameterInvalid(description=f'The "{name}" parameter is invalid. The value must be an integer.')
-    return int(value)
+class Text(msgspec.Struct, frozen=True):
+    name: str
+    description: str
+
+    def read(self, req) -> str | None:
+        return text(req, self.name)
 
 
-def boolean(req, name: str, default: bool = False) -> bool:
-    value = text(req, name)
-    if value is None:
-        return default
-    try:
-        return _BOOLEANS[value]
-    except KeyError:
-        raise errors.ParameterInvalid(
-            description=f'The "{name}" parameter is invalid. The value of the parameter must be "true" or "false".'
-        ) from None
+class Integer(msgspec.Struct, frozen=True):
+    name: str
+    description: str
+    bound: str  # what `Limits.bounds` calls it; the service checks it
+
+    def read(self, req) -> int | None:
+        value = text(req, self.name)
+        if value is None:
+            return None
+        digits = value[1:] if value[0] in '+-' else value
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= 10):
+            raise errors.ParameterInvalid(
+                description=f'The "{self.name}" parameter is invalid. The value must be an integer.'
+            )
+        return int(value)
 
 
-def words(req, name: str) -> list[str]:
-    """The values of a list parameter: separated by commas, repeated, or both."""
-    value = req.params.get(name)
-    if not value:
-        return []
-    values = value if isinstance(value, list) else [value]
-    return [word for one in values for word in one.split(',') if word]
+class Boolean(msgspec.Struct, frozen=True):
+    name: str
+    description: str
+
+    def read(self, req) -> bool:
+        value = text(req, self.name)
+        if value is None:
+            return False
+        try:
+            return _BOOLEANS[value]
+        except KeyError:
+            raise errors.ParameterInvalid(
+                description=f'The "{self.name}" parameter is invalid. The value of the parameter must be "true" or '
+                '"false".'
+            ) from None
+
+
+class Words(msgspec.Struct, frozen=True):
+    """A list: separated by commas, repeated, or both."""
+
+    name: str
+    description: str
+    bound: str  # of how many there are
+
+    def read(self, req) -> list[str]:
+        value = req.params.get(self.name)
+        if not value:
+            return []
+        values = value if isinstance(value, list) else [value]
+        return [word for one in values for word in one.split(',') if word]
+
+
+class Others(msgspec.Struct, frozen=True):
+    """Parameters with names of the client's own choice, which the resource reads itself."""
+
+    name: str
+    description: str
+    most: int
+
+
+MARKER = Text('marker', 'Begin behind this place. Taken from the link `next` of an earlier page.')

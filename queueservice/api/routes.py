@@ -39,8 +39,13 @@ ROUTES = (
     Route('/ping', health.Ping, since='1.1'),
 )
 
-#: Routes outside the versions. The versions document `/` and the home documents are made in `app`.
+#: Routes outside the versions. The versions document, the OpenAPI document and the home documents are made in `app`.
 PUBLIC_ROUTES = (
     Route('/healthz', health.Liveness),
     Route('/readyz', health.PublicPing),
 )
+
+
+def served(version: str, admin_mode: bool) -> list[Route]:
+    """The routes of `ROUTES` that an application has in `version`."""
+    return [route for route in ROUTES if route.is_in(version) and (admin_mode or not route.admin)]

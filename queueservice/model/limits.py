@@ -3,6 +3,8 @@
 Field names are the option names of the configuration; units are seconds, bytes and counts.
 """
 
+import typing
+
 import msgspec
 
 from queueservice.model import errors
@@ -11,6 +13,17 @@ from queueservice.model import errors
 MIN_TTL = 60
 DEFAULT_PAGE = 10  # where the operator allows so many
 MAX_DEPTH = 64
+
+
+def _bounded(name):
+    return typing.Annotated[int, msgspec.Meta(extra_json_schema={'x-bound': name})]
+
+
+#: Whole numbers in documents. Decoding does not check the operator's bounds; the name leads to them (`Limits.bounds`).
+MessageTtl = _bounded('message_ttl')
+MessageDelay = _bounded('message_delay')
+ClaimTtl = _bounded('claim_ttl')
+ClaimGrace = _bounded('claim_grace')
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -29,6 +42,21 @@ class Limits(msgspec.Struct, frozen=True):
     max_claim_grace: int = 43200
     message_delete_with_claim_id: bool = False
     enable_checksum: bool = False
+
+    def bounds(self) -> dict[str, tuple[int, int]]:
+        """The least and the most that each check lets pass, by the rest of the check's name."""
+        return {
+            'message_ttl': (MIN_TTL, self.max_message_ttl),
+            'message_delay': (0, self.max_message_delay),
+            'claim_ttl': (MIN_TTL, self.max_claim_ttl),
+            'claim_grace': (MIN_TTL, self.max_claim_grace),
+            'queue_page': (1, self.max_queues_per_page),
+            'message_page': (1, self.max_messages_per_page),
+            'message_ids': (1, self.max_messages_per_page),
+            'claim_ids': (0, self.max_messages_per_page),
+            'claim_limit': (1, self.max_messages_per_claim_or_pop),
+            'pop': (1, self.max_messages_per_claim_or_pop),
+        }
 
     def check_message_ttl(self, ttl: int, what: str = 'The TTL for a message') -> int:
         if MIN_TTL <= ttl <= self.max_message_ttl:

@@ -12,6 +12,8 @@ import time
 
 import msgspec
 
+from queueservice.model import limits
+
 _ID = re.compile(r'[0-9a-f]{24}')
 _PLACE = '%.12s%012x'  # the tag of a queue, a position
 
@@ -20,8 +22,8 @@ class Posted(msgspec.Struct, gc=False):
     """A message as a client posts it; UNSET where it leaves the choice to the queue and the operator."""
 
     body: msgspec.Raw
-    ttl: int | msgspec.UnsetType = msgspec.UNSET  # s
-    delay: int | msgspec.UnsetType = msgspec.UNSET  # s
+    ttl: limits.MessageTtl | msgspec.UnsetType = msgspec.UNSET  # s
+    delay: limits.MessageDelay | msgspec.UnsetType = msgspec.UNSET  # s
 
 
 class Draft(msgspec.Struct, gc=False):

@@ -50,30 +50,33 @@ def with_defaults(metadata: dict, limits: limits_module.Limits) -> dict:
     return shown
 
 
+def attributes(limits: limits_module.Limits) -> dict[str, tuple[type, int | None, int | None]]:
+    """Each reserved attribute: what it may be, null apart, and its least and most where it is a whole number."""
+    bounds = {
+        '_max_messages_post_size': (1, limits.max_messages_post_size),
+        '_default_message_ttl': (limits_module.MIN_TTL, limits.max_message_ttl),
+        '_default_message_delay': (0, limits.max_message_delay),
+        '_dead_letter_queue_messages_ttl': (limits_module.MIN_TTL, limits.max_message_ttl),
+        '_max_claim_count': (1, 2**31),
+    }
+    return {name: (kind, *bounds.get(name, (None, None))) for name, kind in _KINDS.items()}
+
+
 def check(metadata: dict, key: queues.QueueKey, limits: limits_module.Limits, can_encrypt: bool = False) -> None:
     """Refuse reserved attributes that the queue `key` may not have. null is as good as absent.
 
     :param can_encrypt: whether there is a key for queues that want their messages encrypted.
     :raises BodyInvalid, LimitExceeded: naming the attribute and what it may be.
     """
-    for name, kind in _KINDS.items():
+    allowed = attributes(limits)
+    for name, (kind, _, _) in allowed.items():
         value = metadata.get(name)
         if value is not None and type(value) is not kind:
             raise errors.BodyInvalid(description=f'The value of the "{name}" attribute must be a {kind.__name__}.')
     settings = read(metadata)
-    bounds = {
-        '_max_messages_post_size': (settings.max_messages_post_size, 1, limits.max_messages_post_size),
-        '_default_message_ttl': (settings.default_message_ttl, limits_module.MIN_TTL, limits.max_message_ttl),
-        '_default_message_delay': (settings.default_message_delay, 0, limits.max_message_delay),
-        '_dead_letter_queue_messages_ttl': (
-            settings.dead_letter_queue_messages_ttl,
-            limits_module.MIN_TTL,
-            limits.max_message_ttl,
-        ),
-        '_max_claim_count': (settings.max_claim_count, 1, 2**31),
-    }
-    for name, (value, least, most) in bounds.items():
-        if value is not None and not least <= value <= most:
+    for name, (_, least, most) in allowed.items():
+        value = metadata.get(name)
+        if value is not None and least is not None and not least <= value <= most:
             raise errors.LimitExceeded(what=name, least=least, most=most)
     if metadata.get(ENCRYPTS) and not can_encrypt:
         raise errors.BodyInvalid(

@@ -15,7 +15,7 @@ SHARED = 'shared'
 #: Queues that the service keeps for itself. No header, URL or body can name this namespace.
 INTERNAL = 'internal'
 
-_NAME = re.compile(r'[A-Za-z0-9_.-]{1,64}')
+NAME = re.compile(r'[A-Za-z0-9_.-]{1,64}')
 #: Control characters, and what stands for bytes that were not UTF-8.
 _UNREADABLE = re.compile(r'[\x00-\x1f\x7f-\x9f\ufffd]')
 
@@ -63,7 +63,7 @@ def check_name(name: str) -> str:
 
     "." and ".." are refused because a proxy on the way would fold them.
     """
-    if not _NAME.fullmatch(name) or name in ('.', '..'):
+    if not NAME.fullmatch(name) or name in ('.', '..'):
         raise errors.NameInvalid(
             description='Queue names consist of 1 to 64 of the characters A-Z a-z 0-9 "_" "." "-", '
             'and are not "." or "..".'

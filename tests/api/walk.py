@@ -3,6 +3,7 @@
 Whoever adds a route that takes a body or ids is told by the tests that walk to say here how it is asked.
 """
 
+import itertools
 import typing
 
 from queueservice.api import routes
@@ -50,6 +51,7 @@ class Step(typing.NamedTuple):
     version: str
     method: str
     route: str
+    resource: type
     asked: str  # path and query, with fields as `WalkTestCase.fill` gives them
     sent: bytes
 
@@ -59,22 +61,28 @@ def steps():
     return [(f'{step.method} v{step.version} {step.asked}', step) for step in _steps()]
 
 
+def operations():
+    """A row (sentence, list of its steps) for every method of every route."""
+    grouped = itertools.groupby(_steps(), key=lambda step: (step.version, step.method, step.route))
+    return [(f'{method} v{version} {route}', list(listed)) for (version, method, route), listed in grouped]
+
+
 def _steps():
     for version in routes.ORDER:
         for route in routes.ROUTES:
             if route.is_in(version) and not issubclass(route.resource, resources.PublicResource):
                 for method in METHODS:
                     if hasattr(route.resource, f'on_{method.lower()}'):
-                        yield from _steps_of(version, method, route.path)
+                        yield from _steps_of(version, method, route.path, route.resource)
 
 
-def _steps_of(version, method, route):
+def _steps_of(version, method, route, resource):
     sent = _SENT[method, route] if method in ('PUT', 'POST', 'PATCH') else b''
     if version == '1' and sent.startswith(b'{"messages"'):
         sent = b'[{"ttl":60,"body":1}]'
     for asked in _ASKED.get((method, route), (route,)):
         if version != '1' or 'pop=' not in asked:
-            yield Step(version, method, route, asked, sent)
+            yield Step(version, method, route, resource, asked, sent)
 
 
 class WalkTestCase(base.ApiTestCase):

@@ -13,7 +13,7 @@ import testtools
 from oslo_config import cfg, types
 from oslo_policy import policy
 
-from queueservice.api import policies, routes
+from queueservice.api import openapi, policies, routes
 from queueservice.conf import opts, sample
 from tests.fixtures import server
 
@@ -138,7 +138,7 @@ class TestReference(testtools.TestCase):
             for method in _METHODS
             if hasattr(route.resource, f'on_{method.lower()}')
         }
-        expected.add(('', 'GET', '/'))
+        expected |= {('', 'GET', '/'), ('', 'GET', openapi.PATH)}
         self.assertEqual(expected, self.entries)
 
 

@@ -1,16 +1,20 @@
 """What every resource is made with."""
 
-from queueservice.api import dialects
+from queueservice.api import dialects, operations
 
 
 class Resource:
     """One URL in one version of the API.
 
     `services` is `bootstrap.Services`. `policies` names the rule that guards each method; an application
-    with an unguarded one does not start.
+    with an unguarded one does not start. `operations` says of each method what it takes and answers.
     """
 
     policies: dict[str, str] = {}
+
+    @staticmethod
+    def operations(dialect: dialects.V2) -> dict[str, operations.Operation]:
+        return {}
 
     def __init__(self, services, dialect: dialects.V2):
         self.services = services
@@ -22,3 +26,7 @@ class PublicResource:
 
     policies: dict[str, str] = {}
     dialect = None
+
+    @staticmethod
+    def operations(dialect: None = None) -> dict[str, operations.Operation]:
+        return {}

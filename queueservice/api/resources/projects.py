@@ -4,18 +4,24 @@ from urllib import parse
 
 import falcon
 
-from queueservice.api import links, media, params
+from queueservice.api import links, media, operations, params
 from queueservice.api.resources import base
 from queueservice.api.schemas import messages as messages_schemas
 from queueservice.api.schemas import queues as schemas
 from queueservice.model import queues
 
+_LIMIT = params.Integer('limit', 'The most projects of the page.', 'queue_page')
+
 
 class ProjectCollection(base.Resource):
     policies = {'GET': 'projects:get_all'}
 
+    @staticmethod
+    def operations(dialect):
+        return {'GET': operations.Operation(query=(params.MARKER, _LIMIT), answers={200: schemas.ProjectsOut})}
+
     def on_get(self, req, resp):
-        projects = self.services.projects.page(marker=params.text(req, 'marker'), limit=params.integer(req, 'limit'))
+        projects = self.services.projects.page(marker=params.MARKER.read(req), limit=_LIMIT.read(req))
         path = f'{req.context.caller.base}/projects'
         answer = schemas.ProjectsOut([schemas.ProjectLinkOut(one, links.project(req, one)) for one in projects], [])
         if projects:
@@ -26,6 +32,10 @@ class ProjectCollection(base.Resource):
 
 class ProjectItem(base.Resource):
     policies = {'GET': 'projects:get'}
+
+    @staticmethod
+    def operations(dialect):
+        return {'GET': operations.Operation(answers={200: schemas.ProjectOut})}
 
     def on_get(self, req, resp, project_id):
         queues.check_project(project_id)

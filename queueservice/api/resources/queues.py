@@ -6,7 +6,7 @@ import typing
 import falcon
 import msgspec
 
-from queueservice.api import links, media, params
+from queueservice.api import links, media, operations, params
 from queueservice.api.resources import base
 from queueservice.api.schemas import messages as messages_schemas
 from queueservice.api.schemas import queues as schemas
@@ -14,10 +14,20 @@ from queueservice.model import errors, messages
 from queueservice.model import metadata as metadata_model
 
 _PATCH_TYPE = 'application/openstack-messaging-v2.0-json-patch'
-_NOT_FILTERS = ('marker', 'limit', 'detailed', 'name', 'with_count')
 
 #: A store cannot look at any number of conditions.
 _MOST_PARAMETERS = 50
+
+_LIMIT = params.Integer('limit', 'The most queues of the page.', 'queue_page')
+_DETAILED = params.Boolean('detailed', 'Show the metadata of each queue.')
+_NAME = params.Text('name', 'Only queues whose name contains this text.')
+_WITH_COUNT = params.Boolean('with_count', 'Count all queues of the project.')
+_NOT_FILTERS = frozenset(one.name for one in (params.MARKER, _LIMIT, _DETAILED, _NAME, _WITH_COUNT))
+_FILTERS = params.Others(
+    'filters',
+    'Any other parameter: only queues whose metadata have this value under this name.',
+    _MOST_PARAMETERS - len(_NOT_FILTERS),
+)
 
 _BAD_ESCAPE = re.compile('~(?![01])')
 
@@ -29,15 +39,21 @@ _PURGE = msgspec.json.Decoder(schemas.PurgeIn)
 class QueueCollection(base.Resource):
     policies = {'GET': 'queues:get_all'}
 
+    @staticmethod
+    def operations(dialect):
+        query = (params.MARKER, _LIMIT, _DETAILED, *([_NAME, _WITH_COUNT, _FILTERS] if dialect.filters else []))
+        answers = {200: schemas.PageOut} if dialect.empty_pages else {200: schemas.PageOut, 204: None}
+        return {'GET': operations.Operation(query=query, answers=answers)}
+
     def on_get(self, req, resp):
-        detailed = params.boolean(req, 'detailed')
-        with_count = params.boolean(req, 'with_count') if self.dialect.filters else False
+        detailed = _DETAILED.read(req)
+        with_count = _WITH_COUNT.read(req) if self.dialect.filters else False
         owner = req.context.caller.namespace, req.context.caller.project
         page = self.services.queues.page(
             *owner,
-            marker=params.text(req, 'marker'),
-            limit=params.integer(req, 'limit'),
-            name=params.text(req, 'name') if self.dialect.filters else None,
+            marker=params.MARKER.read(req),
+            limit=_LIMIT.read(req),
+            name=_NAME.read(req) if self.dialect.filters else None,
             filters=_read_filters(req) if self.dialect.filters else None,
         )
         if page.marker is None and not self.dialect.empty_pages:
@@ -60,6 +76,14 @@ class QueueCollection(base.Resource):
 
 class QueueItem(base.Resource):
     policies = {'PUT': 'queues:create', 'GET': 'queues:get', 'DELETE': 'queues:delete'}
+
+    @staticmethod
+    def operations(dialect):
+        return {
+            'PUT': operations.Operation(takes=schemas.Metadata, required=False, answers={201: None, 204: None}),
+            'GET': operations.Operation(answers={200: schemas.Metadata}),
+            'DELETE': operations.Operation(answers={204: None}),
+        }
 
     def on_put(self, req, resp, queue_name):
         metadata = self._read_new(req)
@@ -85,6 +109,18 @@ class QueueItemV1(QueueItem):
 
     policies = {**QueueItem.policies, 'HEAD': 'queues:get'}
 
+    @staticmethod
+    def operations(dialect):
+        exists = operations.Operation(
+            answers={204: None}, name='queues:exists', summary='Ask whether there is such a queue.'
+        )
+        return {
+            **QueueItem.operations(dialect),
+            'PUT': operations.Operation(answers={201: None, 204: None}),
+            'GET': exists,
+            'HEAD': exists,
+        }
+
     def on_get(self, req, resp, queue_name):
         self.services.queues.get(req.context.queue)
         resp.status = falcon.HTTP_204
@@ -97,6 +133,13 @@ class QueueItemV1(QueueItem):
 
 class QueueItemV2(QueueItem):
     policies = {**QueueItem.policies, 'PATCH': 'queues:update'}
+
+    @staticmethod
+    def operations(dialect):
+        patch = operations.Operation(
+            takes=list[schemas.OperationIn], media=_PATCH_TYPE, answers={200: schemas.Metadata}, refusals=(409, 415)
+        )
+        return {**QueueItem.operations(dialect), 'PATCH': patch}
 
     def on_patch(self, req, resp, queue_name):
         if req.content_type != _PATCH_TYPE:
@@ -115,6 +158,13 @@ class QueueItemV2(QueueItem):
 
 class QueueMetadata(base.Resource):
     policies = {'GET': 'queues:get', 'PUT': 'queues:update'}
+
+    @staticmethod
+    def operations(dialect):
+        return {
+            'GET': operations.Operation(answers={200: schemas.Metadata}),
+            'PUT': operations.Operation(takes=schemas.Metadata, answers={204: None}),
+        }
 
     def on_get(self, req, resp, queue_name):
         resp.data = media.encode(self.services.queues.get(req.context.queue).metadata)
@@ -136,6 +186,10 @@ class QueueMetadata(base.Resource):
 class QueueStats(base.Resource):
     policies = {'GET': 'queues:stats'}
 
+    @staticmethod
+    def operations(dialect):
+        return {'GET': operations.Operation(answers={200: schemas.StatsOut})}
+
     def on_get(self, req, resp, queue_name):
         queue, stats, now = self.services.queues.stats(req.context.queue)
         if queue is None and not self.dialect.creates_queues:
@@ -150,6 +204,10 @@ class QueueStats(base.Resource):
 
 class QueuePurge(base.Resource):
     policies = {'POST': 'queues:purge'}
+
+    @staticmethod
+    def operations(dialect):
+        return {'POST': operations.Operation(takes=schemas.PurgeIn, required=False, answers={204: None})}
 
     def on_post(self, req, resp, queue_name):
         raw = media.read(req, self.services.limits.max_queue_metadata, name='max_queue_metadata')

@@ -1,27 +1,38 @@
 """The documents that claims come and go in."""
 
+import typing
+
 import msgspec
+
+from queueservice.api.schemas import messages
+from queueservice.model import limits
 
 Unset = msgspec.UNSET
 
 
 class ClaimIn(msgspec.Struct):
-    ttl: int | msgspec.UnsetType = Unset
-    grace: int | msgspec.UnsetType = Unset
+    ttl: limits.ClaimTtl | msgspec.UnsetType = Unset
+    grace: limits.ClaimGrace | msgspec.UnsetType = Unset
+
+
+#: Of which at least one must be there: `dialects` checks it.
+ClaimPatchIn = typing.Annotated[
+    ClaimIn, msgspec.Meta(extra_json_schema={'anyOf': [{'required': ['ttl']}, {'required': ['grace']}]})
+]
 
 
 class ClaimInV1(msgspec.Struct):
-    ttl: int
-    grace: int
+    ttl: limits.ClaimTtl
+    grace: limits.ClaimGrace
 
 
 class ClaimPatchInV1(msgspec.Struct):
-    ttl: int
-    grace: int | msgspec.UnsetType = Unset
+    ttl: limits.ClaimTtl
+    grace: limits.ClaimGrace | msgspec.UnsetType = Unset
 
 
-class ClaimOut(msgspec.Struct):
+class ClaimOut(msgspec.Struct, typing.Generic[messages.Shown]):
     age: int
     ttl: int
-    messages: msgspec.Raw  # list[schemas.messages.MessageOut]
+    messages: list[messages.Shown]
     href: str

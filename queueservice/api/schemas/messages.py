@@ -4,31 +4,41 @@ import typing
 
 import msgspec
 
-from queueservice.model import messages
+from queueservice.model import limits, messages
 
 Unset = msgspec.UNSET
+
+#: A message as readers of some version see it. Where messages were encoded already, they stand as one
+#: `msgspec.Raw` where the annotation says that there is a list of them.
+Shown = typing.TypeVar('Shown')
 
 
 class PostedV1_1(msgspec.Struct, gc=False):
     """`model.messages.Posted` as API v1.1 knows it."""
 
     body: msgspec.Raw
-    ttl: int | msgspec.UnsetType = Unset
+    ttl: limits.MessageTtl | msgspec.UnsetType = Unset
     delay: typing.ClassVar = Unset
 
 
 class PostedV1(msgspec.Struct, gc=False):
-    ttl: int
+    ttl: limits.MessageTtl
     body: msgspec.Raw
     delay: typing.ClassVar = Unset
 
 
+_NOT_EMPTY = msgspec.Meta(extra_json_schema={'minItems': 1})  # `dialects` checks it
+
+
 class PostIn(msgspec.Struct):
-    messages: list[messages.Posted]
+    messages: typing.Annotated[list[messages.Posted], _NOT_EMPTY]
 
 
 class PostInV1_1(msgspec.Struct):
-    messages: list[PostedV1_1]
+    messages: typing.Annotated[list[PostedV1_1], _NOT_EMPTY]
+
+
+PostInV1 = typing.Annotated[list[PostedV1], _NOT_EMPTY]
 
 
 class PostOut(msgspec.Struct, gc=False):
@@ -40,14 +50,17 @@ class PostOutV1(msgspec.Struct, gc=False):
     partial: bool = False
 
 
-class MessageOut(msgspec.Struct):
-    """A message as readers of API v1.1 and v2 see it. `dialects.V2.messages` writes the same as text."""
-
+class MessageOutV1_1(msgspec.Struct):
     id: str
     href: str
     ttl: int
     age: int
     body: msgspec.Raw
+
+
+class MessageOut(MessageOutV1_1):
+    """A message as readers of API v2 see it. `dialects.V2.messages` writes the same as text."""
+
     checksum: str | msgspec.UnsetType = Unset
     dead_letter: messages.DeadLetter | msgspec.UnsetType = Unset
 
@@ -84,10 +97,10 @@ class Link(msgspec.Struct, gc=False):
     rel: str = 'next'
 
 
-class PageOut(msgspec.Struct, gc=False):
-    messages: msgspec.Raw  # list[MessageOut]
+class PageOut(msgspec.Struct, typing.Generic[Shown], gc=False):
+    messages: list[Shown]
     links: list[Link]
 
 
-class MessagesOut(msgspec.Struct, gc=False):
-    messages: msgspec.Raw  # list[MessageOut] or list[PoppedOut]
+class MessagesOut(msgspec.Struct, typing.Generic[Shown], gc=False):
+    messages: list[Shown]

@@ -8,8 +8,10 @@ from queueservice.api.schemas import messages
 
 Unset = msgspec.UNSET
 
-#: A metadata document.
-Metadata = dict[str, typing.Any]
+#: A metadata document. `model.metadata` says what its reserved attributes may be.
+Metadata = typing.Annotated[
+    dict[str, typing.Any], msgspec.Meta(extra_json_schema={'$ref': '#/components/schemas/Metadata'})
+]
 
 
 #: What a step of a JSON patch does, and what a purge removes.
@@ -21,7 +23,7 @@ class OperationIn(msgspec.Struct):
     """One step of a JSON patch."""
 
     op: Op
-    path: str
+    path: typing.Annotated[str, msgspec.Meta(extra_json_schema={'pattern': '^/metadata/([^/~]|~[01])+$'})]
     value: typing.Any = Unset
 
 

@@ -25,6 +25,16 @@ class TestBounds(tables.Tables, testtools.TestCase):
             error = self.assertRaises(errors.LimitExceeded, check, value)
             self.assertIn(f'must be at least {least} and may not be greater than {most}.', str(error))
 
+    @tables.each(*[(name.replace('_', ' '), name) for name in LIMITS.bounds()])
+    def test_what_is_said_of_a_check_is_what_it_does(self, name):
+        own = limits.Limits(max_message_ttl=120, max_claim_grace=90, max_queues_per_page=7)
+        check = getattr(own, f'check_{name}')
+        least, most = own.bounds()[name]
+        for value in (least, most):
+            self.assertEqual(value, check(value))
+        for value in (least - 1, most + 1):
+            self.assertRaises(errors.LimitExceeded, check, value)
+
     def test_what_the_operator_set_holds(self):
         own = limits.Limits(max_message_ttl=120)
         self.assertEqual(120, own.check_message_ttl(120))
