@@ -7,6 +7,7 @@ import msgspec
 
 from queueservice.api import app
 from queueservice.model import limits as limits_module
+from queueservice.model import quotas as quotas_module
 from queueservice.services import (
     claims,
     dead_letters,
@@ -15,6 +16,8 @@ from queueservice.services import (
     messages,
     projects,
     queues,
+    quotas,
+    rates,
     sealing,
     tokens,
 )
@@ -31,6 +34,8 @@ class Services(msgspec.Struct, frozen=True):
     claims: claims.Claims
     projects: projects.Projects
     tokens: tokens.Tokens
+    quotas: quotas.Quotas
+    rates: rates.Rates
     health: health.Health
     housekeeping: housekeeping.Housekeeping
 
@@ -39,7 +44,8 @@ def read_limits(conf) -> limits_module.Limits:
     """The configured bounds, as values."""
     names = limits_module.Limits.__struct_fields__
     values = {name: getattr(conf.transport, name) for name in names if name in conf.transport}
-    return limits_module.Limits(**values, enable_checksum=conf.enable_checksum)
+    of_projects = quotas_module.Quotas(**{name: getattr(conf.limits, name) for name in quotas_module.NAMES})
+    return limits_module.Limits(**values, enable_checksum=conf.enable_checksum, project=of_projects)
 
 
 def read_keys(conf) -> list[sealing.Key]:
@@ -70,16 +76,19 @@ def build_services(
 ) -> Services:
     limits = limits or limits_module.Limits()
     seals = sealing.Sealing(keys, limits.enable_checksum)
-    all_queues = queues.Queues(driver, limits, clock, can_encrypt=bool(keys))
+    all_quotas = quotas.Quotas(driver, limits.project, clock)
+    all_queues = queues.Queues(driver, limits, all_quotas, clock, can_encrypt=bool(keys))
     all_dead_letters = dead_letters.DeadLetters(driver, all_queues, seals, clock)
     return Services(
         driver=driver,
         limits=limits,
         queues=all_queues,
-        messages=messages.Messages(driver, all_queues, all_dead_letters, limits, seals, clock),
-        claims=claims.Claims(driver, all_queues, all_dead_letters, limits, seals, clock),
-        projects=projects.Projects(driver, limits, clock),
+        messages=messages.Messages(driver, all_queues, all_dead_letters, all_quotas, limits, seals, clock),
+        claims=claims.Claims(driver, all_queues, all_dead_letters, all_quotas, limits, seals, clock),
+        projects=projects.Projects(driver, limits, all_quotas, clock),
         tokens=tokens.Tokens(driver, clock),
+        quotas=all_quotas,
+        rates=rates.Rates(driver, all_quotas, clock),
         health=health.Health(driver, all_queues, clock),
         housekeeping=housekeeping.Housekeeping(driver, clock),
     )

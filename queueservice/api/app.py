@@ -4,7 +4,7 @@ import falcon
 import msgspec
 
 from queueservice.api import dialects, errors, homes, openapi, routes
-from queueservice.api.middleware import context, identity, policy
+from queueservice.api.middleware import context, identity, policy, rates
 from queueservice.api.resources import base, home
 from queueservice.api.resources import openapi as openapi_resource
 
@@ -34,6 +34,7 @@ def build_app(
         # In the order in which a request meets them.
         middleware=[
             context.ContextMiddleware(authentication, settings.admin_mode, read_client_id),
+            rates.RatesMiddleware(services),
             policy.PolicyMiddleware(policy_conf),
         ]
     )
@@ -54,7 +55,7 @@ def _add_version(app, services, version, admin_mode):
     document = homes.DOCUMENTS[version] | (homes.ADMIN if admin_mode and version != '1' else {})
     _add(app, f'{dialect.path}/', home.Home(services, dialect, document))
     for route in routes.served(version, admin_mode):
-        _add(app, dialect.path + route.path, route.resource(services, dialect))
+        _add(app, dialect.path + route.template, route.resource(services, dialect))
 
 
 def _add(app, path, resource):

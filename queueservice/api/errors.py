@@ -21,9 +21,11 @@ ANSWERS = {
     errors.NameInvalid: (falcon.HTTP_400, 'Invalid queue identification'),
     errors.ClaimMismatch: (falcon.HTTP_400, 'Unable to delete'),
     errors.MessageClaimed: (falcon.HTTP_403, 'Unable to delete'),
+    errors.QuotaExceeded: (falcon.HTTP_403, 'Quota exceeded'),
     errors.NotAuthorized: (falcon.HTTP_403, 'Not authorized'),
     errors.NotFound: (falcon.HTTP_404, 'Not found'),
     errors.Conflict: (falcon.HTTP_409, 'Resource conflict'),
+    errors.RateExceeded: (falcon.HTTP_429, 'Too many requests'),
     errors.EncryptionFailed: (falcon.HTTP_503, 'Service temporarily unavailable'),
 }
 

@@ -36,11 +36,12 @@ _FIELDS = {
 #: Statuses that blame the request or the service.
 _REFUSALS = {
     400: 'The request cannot be meant as it stands. The description says what to change.',
-    403: 'The policy does not allow it, or the message is claimed and its claim was not named.',
+    403: 'The policy does not allow it, the message is claimed and its claim was not named, or a quota is reached.',
     404: 'There is no such thing, or it belongs to another project.',
     406: '`Accept` does not admit JSON.',
     409: 'In conflict with what is stored.',
     415: 'The document has the wrong `Content-Type`.',
+    429: 'The project sends more requests than it may. `Retry-After` says when to try again.',
     503: 'The storage does not answer, and nothing was acknowledged. `Retry-After` says when to try again.',
 }
 #: Those that every route of a version may answer.
@@ -132,7 +133,12 @@ class _Builder:
                 'required': operation.required,
                 'content': {operation.media: {'schema': self._schema(operation.takes)}},
             }
-        refusals = {*operation.refusals, *(() if is_public else _ALWAYS), *((404,) if '{' in path else ())}
+        refusals = {
+            *operation.refusals,
+            *(() if is_public else _ALWAYS),
+            *((404,) if '{' in path else ()),
+            *((429,) if resource.counted else ()),
+        }
         described['responses'] = {
             **{str(status): self._answer(status, operation, sent) for status, sent in operation.answers.items()},
             **{str(status): {'$ref': f'#/components/responses/{status}'} for status in sorted(refusals)},

@@ -14,9 +14,15 @@ class Route(typing.NamedTuple):
     since: str = '1'
     until: str = '2'
     admin: bool = False  # only with [DEFAULT] admin_mode
+    slashes: bool = False  # the last field of the path may have slashes in it
 
     def is_in(self, version: str) -> bool:
         return ORDER.index(self.since) <= ORDER.index(version) <= ORDER.index(self.until)
+
+    @property
+    def template(self) -> str:
+        """The path as Falcon's router wants it."""
+        return f'{self.path.removesuffix("}")}:path}}' if self.slashes else self.path
 
 
 #: Routes of a version, below its path.
@@ -33,7 +39,7 @@ ROUTES = (
     Route('/queues/{queue_name}/claims', claims.ClaimCollection),
     Route('/queues/{queue_name}/claims/{claim_id}', claims.ClaimItem),
     Route('/projects', projects.ProjectCollection, since='2'),
-    Route('/projects/{project_id}', projects.ProjectItem, since='2'),
+    Route('/projects/{project_id}', projects.ProjectItem, since='2', slashes=True),
     Route('/health', health.PublicPing, until='1'),
     Route('/health', health.Report, since='1.1', admin=True),
     Route('/ping', health.Ping, since='1.1'),

@@ -13,6 +13,7 @@
     │   └── ClaimMismatch               a delete under a claim that does not hold the message
     ├── Forbidden                  403
     │   ├── MessageClaimed              held by a claim that the caller did not name
+    │   ├── QuotaExceeded               the project has as much as it may have
     │   └── NotAuthorized               the policy says no
     ├── NotFound                   404
     │   ├── QueueNotFound
@@ -22,6 +23,7 @@
     │   ├── MetadataConflict            a JSON patch of a key that is not there
     │   ├── KeyReused                   an Idempotency-Key that came with another body before
     │   └── ConcurrentUpdate            somebody else kept changing the same thing
+    ├── RateExceeded               429  the project asks too often
     └── EncryptionFailed           503  the service cannot do its part
         ├── EncryptionKeyMissing        a key that it needs is not configured
         └── MessageDamaged              what is stored is not what was encrypted for this queue
@@ -83,6 +85,10 @@ class MessageClaimed(Forbidden):
     """{description}"""
 
 
+class QuotaExceeded(Forbidden):
+    """The limit "{limit}" is {most}: {used} in use, {wanted} more wanted. {remedy}, or ask the operator for more."""
+
+
 class NotAuthorized(Forbidden):
     """You are not authorized to complete this action: it needs the policy rule "{rule}"."""
 
@@ -121,6 +127,10 @@ class KeyReused(Conflict):
 
 class ConcurrentUpdate(Conflict):
     """Queue {queue} kept being changed by others. Read it again and repeat the request."""
+
+
+class RateExceeded(ServiceError):
+    """The limit "requests_per_second" is {most}. Send this again in {wait} s, or ask the operator for more."""
 
 
 class EncryptionFailed(ServiceError):

@@ -7,7 +7,7 @@ import typing
 
 import msgspec
 
-from queueservice.model import errors
+from queueservice.model import errors, quotas
 
 #: Fixed by the API, not by the operator.
 MIN_TTL = 60
@@ -42,6 +42,7 @@ class Limits(msgspec.Struct, frozen=True):
     max_claim_grace: int = 43200
     message_delete_with_claim_id: bool = False
     enable_checksum: bool = False
+    project: quotas.Quotas = quotas.Quotas()  # for each one of which an administrator has not said otherwise
 
     def bounds(self) -> dict[str, tuple[int, int]]:
         """The least and the most that each check lets pass, by the rest of the check's name."""

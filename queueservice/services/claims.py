@@ -8,8 +8,10 @@ import msgspec
 from queueservice.model import errors, messages
 from queueservice.model import limits as limits_module
 from queueservice.model import queues as queues_model
+from queueservice.model import quotas as quotas_model
 from queueservice.services import dead_letters, queues, sealing
 from queueservice.services import messages as messages_service
+from queueservice.services import quotas as quotas_service
 from queueservice.storage import base
 from queueservice.storage import messages as store
 
@@ -29,6 +31,7 @@ class Claims:
         driver: base.Driver,
         queues: queues.Queues,
         dead_letters: dead_letters.DeadLetters,
+        quotas: quotas_service.Quotas,
         limits: limits_module.Limits,
         sealing: sealing.Sealing,
         clock: collections.abc.Callable[[], float] = time.time,
@@ -36,6 +39,7 @@ class Claims:
         self._store = driver.messages
         self._queues = queues
         self._dead_letters = dead_letters
+        self._quotas = quotas
         self._limits = limits
         self._sealing = sealing
         self._clock = clock
@@ -51,6 +55,7 @@ class Claims:
 
         They live at least until the claim ends and `grace` seconds more.
 
+        :raises QuotaExceeded: there are some, but as many of the queue are claimed as may be.
         :raises EncryptionFailed: there are some, and none of them can be decrypted.
         """
         ttl = self._limits.default_claim_ttl if ttl is None else self._limits.check_claim_ttl(ttl)
@@ -58,6 +63,7 @@ class Claims:
         limit = self._limits.check_claim_limit(limit)
         now = self._clock()
         claim = messages.Claim(messages.new_id(), ttl, now + ttl)
+        in_flight = self._quotas.in_flight(key, now)
 
         def lease(queue):
             claimed = self._store.claim(
@@ -67,8 +73,11 @@ class Claims:
                 now,
                 keep_until=claim.ends_at + grace,
                 max_claims=dead_letters.max_claims(queue),
+                in_flight=in_flight,
             )
             self._dead_letters.bury(queue, claim, claimed.dead, now)
+            if not claimed.messages and in_flight is not None:
+                self._check_room(queue, in_flight, now)
             opened, shut = self._sealing.open(queue, claimed.messages)
             if shut:
                 sealing.set_aside(self._store, queue, claim, shut, now)
@@ -133,6 +142,11 @@ class Claims:
         self._queues.use(
             key, lambda queue: self._store.renew(queue, claim_id, (messages.Change(),), now), missing=lambda: None
         )
+
+    def _check_room(self, queue, in_flight, now):
+        stats = self._store.stats(queue, now)
+        if stats.free and stats.claimed >= in_flight:
+            raise quotas_model.refusal('messages_in_flight_per_queue', in_flight, stats.claimed, 1)
 
     def _refuse(self, key, claim_id):
         raise errors.ClaimNotFound(claim_id=claim_id, queue=key.name)

@@ -9,6 +9,7 @@ from queueservice.model import errors, messages
 from queueservice.model import limits as limits_module
 from queueservice.model import queues as queues_model
 from queueservice.services import dead_letters, queues, sealing
+from queueservice.services import quotas as quotas_service
 from queueservice.storage import base
 from queueservice.storage import errors as storage_errors
 from queueservice.storage import messages as store
@@ -43,6 +44,7 @@ class Messages:
         driver: base.Driver,
         queues: queues.Queues,
         dead_letters: dead_letters.DeadLetters,
+        quotas: quotas_service.Quotas,
         limits: limits_module.Limits,
         sealing: sealing.Sealing,
         clock: collections.abc.Callable[[], float] = time.time,
@@ -50,6 +52,7 @@ class Messages:
         self._store = driver.messages
         self._queues = queues
         self._dead_letters = dead_letters
+        self._quotas = quotas
         self._limits = limits
         self._sealing = sealing
         self._clock = clock
@@ -72,6 +75,7 @@ class Messages:
         :param queue_defaults: let the queue's defaults fill in what a message leaves open.
         :raises QueueNotFound: there is none, and not `create`.
         :raises KeyReused: the idempotency key came with another digest before.
+        :raises QuotaExceeded: the project may not keep so many messages or bytes, or have one queue more.
         """
         now = self._clock()
 
@@ -89,6 +93,9 @@ class Messages:
 
         if self._queues.find(key) is None:
             draft(_DEFAULTS)  # refuses what is to be refused before anything is made
+            if create:
+                self._quotas.check_queue(key, now)
+        self._quotas.check_post(key, posted, now)
         return self._queues.use(key, append, create=create)
 
     def page(

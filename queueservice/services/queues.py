@@ -10,6 +10,7 @@ from queueservice.model import errors, queues
 from queueservice.model import limits as limits_module
 from queueservice.model import messages as messages_model
 from queueservice.model import metadata as metadata_model
+from queueservice.services import quotas as quotas_service
 from queueservice.storage import base, messages, records, tables
 from queueservice.storage import errors as storage_errors
 
@@ -36,12 +37,14 @@ class Queues:
         self,
         driver: base.Driver,
         limits: limits_module.Limits,
+        quotas: quotas_service.Quotas,
         clock: collections.abc.Callable[[], float] = time.time,
         can_encrypt: bool = False,
     ):
         self._records = driver.records
         self._messages = driver.messages
         self._limits = limits
+        self._quotas = quotas
         self._clock = clock
         self._can_encrypt = can_encrypt
         # Only a hint: a store refuses to act on a queue that is not the present one (`Stale`).
@@ -109,9 +112,13 @@ class Queues:
         """Make the queue; False if it existed, which then stays as it is.
 
         :raises BodyInvalid, LimitExceeded: a reserved attribute has a value that it may not have.
+        :raises QuotaExceeded: the project has as many queues as it may have.
         """
         metadata_model.check(metadata, key, self._limits, self._can_encrypt)
-        return self.load(key) is None and self._insert(key, metadata) is not None
+        if self.load(key) is not None:
+            return False
+        self._quotas.check_queue(key, self._clock())
+        return self._insert(key, metadata) is not None
 
     def replace_metadata(self, key: queues.QueueKey, metadata: dict) -> None:
         """Set the metadata document of an existing queue, all but its reserved attributes."""

@@ -46,4 +46,23 @@ TOKENS = records.Table(
     expires='expires_at',
 )
 
-ALL = (QUEUES, PROJECTS, TOKENS)
+#: One record a project whose limits an administrator has set.
+LIMITS = records.Table(
+    name='limits',
+    fields={
+        'namespace': str,
+        'project': str,
+        'limits': bytes,  # JSON object: fields of model.quotas.Quotas that are not as for all
+    },
+    key=('namespace', 'project'),
+)
+
+#: One record a project with a rate that sent requests lately: model.rates.Bucket. Without one, its bucket is full.
+RATES = records.Table(
+    name='rates',
+    fields={'namespace': str, 'project': str, 'tokens': float, 'filled_at': float, 'expires_at': float},
+    key=('namespace', 'project'),
+    expires='expires_at',
+)
+
+ALL = (QUEUES, PROJECTS, TOKENS, LIMITS, RATES)

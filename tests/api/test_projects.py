@@ -53,6 +53,12 @@ class TestUsage(base.ApiTestCase):
                 'max_messages_post_size': 262144,
                 'max_queue_metadata': 65536,
                 'max_queues_per_page': 1000,
+                'requests_per_second': 0,
+                'request_burst': 0,
+                'queues': 0,
+                'messages': 0,
+                'bytes': 0,
+                'messages_in_flight_per_queue': 0,
             },
             self.usage()['limits'],
         )

@@ -114,6 +114,7 @@ V2 = (
     Step('GET', '/queues/orders/stats', 200, answers='stats-response'),
     Step('GET', '/projects', 200, answers='projects-list-response'),
     Step('GET', '/projects/shop', 200, answers='project-show-response'),
+    Step('PATCH', '/projects/shop', 200, 'project-update-request', 'project-update-response'),
     Step('PATCH', '/queues/orders/claims/{claim}', 204, 'claim-update-request'),
     Step('DELETE', '/queues/orders/messages/{first}?claim_id={claim}', 204),
     Step('DELETE', '/queues/orders/claims/{claim}', 204),

@@ -44,6 +44,7 @@ _SENT = {
     ('POST', _MESSAGES): b'{"messages":[{"body":1}]}',
     ('POST', _CLAIMS): b'{"ttl":60,"grace":60}',
     ('PATCH', _CLAIM): b'{"ttl":60,"grace":60}',
+    ('PATCH', '/projects/{project_id}'): b'{"limits":{"messages":1000}}',
 }
 
 

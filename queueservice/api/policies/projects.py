@@ -8,4 +8,5 @@ RULES = [
         "Read one's own project's usage and limits. Those of another project are for admins, and 404 for others.",
         ('GET', '/v2/projects/{project_id}'),
     ),
+    rule('projects:update', ADMIN, 'Set the limits of a project.', ('PATCH', '/v2/projects/{project_id}')),
 ]

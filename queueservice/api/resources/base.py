@@ -7,10 +7,12 @@ class Resource:
     """One URL in one version of the API.
 
     `services` is `bootstrap.Services`. `policies` names the rule that guards each method; an application
-    with an unguarded one does not start. `operations` says of each method what it takes and answers.
+    with an unguarded one does not start. `operations` says of each method what it takes and answers. `counted` says
+    whether requests count against the rate of their project.
     """
 
     policies: dict[str, str] = {}
+    counted = True
 
     @staticmethod
     def operations(dialect: dialects.V2) -> dict[str, operations.Operation]:
@@ -25,6 +27,7 @@ class PublicResource:
     """A URL outside the versions: no headers are asked for, and everybody may read it."""
 
     policies: dict[str, str] = {}
+    counted = False
     dialect = None
 
     @staticmethod

@@ -12,6 +12,7 @@ class Ping(base.Resource):
     """204 if messages can be stored, 503 if not."""
 
     policies = {'GET': 'ping:get', 'HEAD': 'ping:get'}
+    counted = False
 
     @staticmethod
     def operations(dialect):
@@ -67,6 +68,7 @@ class Report(base.Resource):
     """What every operation took, tried on a queue of the service's own."""
 
     policies = {'GET': 'health:get'}
+    counted = False
 
     @staticmethod
     def operations(dialect):

@@ -48,6 +48,7 @@ class Home(base.Resource):
     """
 
     policies = {'GET': 'home:get'}
+    counted = False
 
     @staticmethod
     def operations(dialect):

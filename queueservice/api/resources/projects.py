@@ -3,6 +3,7 @@
 from urllib import parse
 
 import falcon
+import msgspec
 
 from queueservice.api import links, media, operations, params
 from queueservice.api.resources import base
@@ -11,6 +12,10 @@ from queueservice.api.schemas import queues as schemas
 from queueservice.model import queues
 
 _LIMIT = params.Integer('limit', 'The most projects of the page.', 'queue_page')
+
+#: Bytes that the document of new limits may have, and what it is called where it is larger.
+_SIZE = 64 * 1024, 'The document of limits', 'not to be configured'
+_DECODER = msgspec.json.Decoder(schemas.ProjectIn)
 
 
 class ProjectCollection(base.Resource):
@@ -31,16 +36,28 @@ class ProjectCollection(base.Resource):
 
 
 class ProjectItem(base.Resource):
-    policies = {'GET': 'projects:get'}
+    policies = {'GET': 'projects:get', 'PATCH': 'projects:update'}
 
     @staticmethod
     def operations(dialect):
-        return {'GET': operations.Operation(answers={200: schemas.ProjectOut})}
+        return {
+            'GET': operations.Operation(answers={200: schemas.ProjectOut}),
+            'PATCH': operations.Operation(takes=schemas.ProjectIn, answers={200: schemas.ProjectOut}),
+        }
 
     def on_get(self, req, resp, project_id):
-        queues.check_project(project_id)
+        _check(project_id)
         if project_id != req.context.caller.project and 'admin' not in req.context.caller.roles:
             raise falcon.HTTPNotFound(title='Not found', description='There is no such project.')
+        self._show(resp, project_id)
+
+    def on_patch(self, req, resp, project_id):
+        _check(project_id)
+        changes = media.decode(media.read(req, *_SIZE), _DECODER)
+        self.services.quotas.change(project_id, changes.limits)
+        self._show(resp, project_id)
+
+    def _show(self, resp, project_id):
         usage = self.services.projects.usage(queues.PROJECT, project_id)
         counts = schemas.UsageOut(
             free=usage.messages - usage.claimed - usage.delayed,
@@ -48,5 +65,11 @@ class ProjectItem(base.Resource):
             delayed=usage.delayed,
             total=usage.messages,
         )
-        bounds = self.services.projects.limits()
+        bounds = self.services.projects.limits(project_id)
         resp.data = media.encode(schemas.ProjectOut(project_id, usage.queues, counts, usage.bytes, bounds))
+
+
+def _check(project_id):
+    if project_id.endswith('/'):  # the path ends in a slash, as in all paths that lead nowhere
+        raise falcon.HTTPRouteNotFound()
+    queues.check_project(project_id)

@@ -5,6 +5,7 @@ import typing
 import msgspec
 
 from queueservice.api.schemas import messages
+from queueservice.model import quotas
 
 Unset = msgspec.UNSET
 
@@ -68,6 +69,26 @@ class UsageOut(msgspec.Struct):
     claimed: int
     delayed: int
     total: int
+
+
+#: Limits of a project. `model.quotas` checks them.
+Quotas = typing.Annotated[
+    dict[str, typing.Any],
+    msgspec.Meta(
+        extra_json_schema={
+            'properties': {
+                name: {'type': ['integer', 'null'], 'minimum': 0, 'maximum': quotas.MOST} for name in quotas.NAMES
+            },
+            'additionalProperties': False,
+        }
+    ),
+]
+
+
+class ProjectIn(msgspec.Struct, forbid_unknown_fields=True):
+    """Limits of a project that are to change; null: back to the default."""
+
+    limits: Quotas
 
 
 class ProjectOut(msgspec.Struct):

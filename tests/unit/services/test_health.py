@@ -3,7 +3,7 @@
 import testtools
 
 from queueservice.model import limits
-from queueservice.services import health, queues
+from queueservice.services import health, queues, quotas
 from queueservice.storage import errors
 from tests.fixtures import clock, faulty
 
@@ -13,7 +13,10 @@ class PingTest(testtools.TestCase):
         super().setUp()
         self.clock = clock.Clock()
         self.driver = faulty.Driver()
-        self.health = health.Health(self.driver, queues.Queues(self.driver, limits.Limits(), self.clock), self.clock)
+        bounds = limits.Limits()
+        all_quotas = quotas.Quotas(self.driver, bounds.project, self.clock)
+        all_queues = queues.Queues(self.driver, bounds, all_quotas, self.clock)
+        self.health = health.Health(self.driver, all_queues, self.clock)
 
     def test_a_good_answer_is_believed_for_a_second(self):
         self.health.ping()

@@ -1,0 +1,173 @@
+"""Quotas: what a project may use, set by the operator for all and by administrators for one."""
+
+import collections.abc
+import time
+
+import msgspec
+
+from queueservice.model import errors, messages, queues
+from queueservice.model import quotas as model
+from queueservice.storage import base, records, tables
+from queueservice.storage import errors as storage_errors
+
+#: Seconds for which a process believes what it read of the limits of a project, and of what the project uses.
+FRESH_LIMITS = 5.0
+FRESH_USAGE = 1.0
+
+#: How many projects a process remembers, and how often it tries again when limits change under its hands.
+_REMEMBERED = 16384
+_ATTEMPTS = 20
+
+
+class Quotas:
+    def __init__(
+        self,
+        driver: base.Driver,
+        defaults: model.Quotas,
+        clock: collections.abc.Callable[[], float] = time.time,
+    ):
+        self._records = driver.records
+        self._messages = driver.messages
+        self._defaults = defaults
+        self._clock = clock
+        # Mostly no project has limits of its own. Then this is all that is read, by one request every few seconds.
+        self._looked_at = float('-inf')
+        self._has_changes = False
+        self._known: dict[str, tuple[float, model.Quotas]] = {}  # by project: when it was read, and what holds
+        self._used: dict[tuple[str, str], _Used] = {}  # by namespace and project
+
+    def find(self, namespace: str, project: str, now: float) -> model.Quotas:
+        """The limits that hold for a project, as they were at most FRESH_LIMITS ago."""
+        if not 0 <= now - self._looked_at < FRESH_LIMITS:
+            self._look(now)
+        if not self._has_changes or namespace != queues.PROJECT:
+            return self._defaults
+        read_at, known = self._known.get(project, (float('-inf'), None))
+        return known if 0 <= now - read_at < FRESH_LIMITS else self.get(project)
+
+    def get(self, project: str) -> model.Quotas:
+        """The limits of a project as they are stored now."""
+        found = self._find_record(project)
+        return self._remember(project, _unpack(found) if found else {})
+
+    def change(self, project: str, changes: collections.abc.Mapping[str, int | None]) -> model.Quotas:
+        """Set limits of one project, or back to the default where None is given; return what holds then.
+
+        In force at once in this process, and after FRESH_LIMITS in every other.
+
+        :raises BodyInvalid: it names no limit, or a value is none.
+        """
+        model.check_changes(changes)
+        for _ in range(_ATTEMPTS):
+            found = self._find_record(project)
+            merged = (_unpack(found) if found else {}) | changes
+            own = {name: value for name, value in merged.items() if value is not None}
+            if self._store(project, found, own):
+                self._has_changes = self._has_changes or bool(own)
+                return self._remember(project, own)
+        raise storage_errors.Unavailable(f'The limits of project {project} kept being changed by others.')
+
+    # Checks
+
+    def check_post(self, key: queues.QueueKey, posted: collections.abc.Sequence[messages.Posted], now: float) -> None:
+        """Return if the project may keep these messages, too.
+
+        What others post at the same time, or within FRESH_USAGE in other processes, may go beyond a limit.
+
+        :raises QuotaExceeded: it may not.
+        """
+        limits = self.find(key.namespace, key.project, now)
+        if limits.messages or limits.bytes:
+            wanted = {'messages': len(posted), 'bytes': sum(len(one.body) for one in posted)}
+            self._spend(key, limits, wanted, now)
+
+    def check_queue(self, key: queues.QueueKey, now: float) -> None:
+        """Return if the project may have one queue more.
+
+        :raises QuotaExceeded: it may not.
+        """
+        limits = self.find(key.namespace, key.project, now)
+        if limits.queues:
+            self._spend(key, limits, {'queues': 1}, now)
+
+    def in_flight(self, key: queues.QueueKey, now: float) -> int | None:
+        """How many messages of the queue may be claimed at a time; None: any number."""
+        return self.find(key.namespace, key.project, now).messages_in_flight_per_queue or None
+
+    # Inside
+
+    def _look(self, now):
+        self._has_changes = self._records.count(tables.LIMITS, (), 1) > 0
+        self._looked_at = now
+        if not self._has_changes:
+            self._known.clear()
+
+    def _find_record(self, project):
+        found = self._records.find(tables.LIMITS, records.Query(where=_is(project), limit=1)).records
+        return found[0] if found else None
+
+    def _store(self, project, found, own):
+        """Whether `own` is stored now over what was `found`."""
+        if not own:
+            if found is None:
+                return True
+            revision = records.Condition('revision', '=', found['revision'])
+            return self._records.delete(tables.LIMITS, (*_is(project), revision), limit=1) == 1
+        record = {'namespace': queues.PROJECT, 'project': project, 'limits': msgspec.json.encode(own)}
+        if found is None:
+            (stored,) = self._records.insert(tables.LIMITS, [record])
+        else:
+            (stored,) = self._records.replace(tables.LIMITS, [found | record])
+        return not isinstance(stored, storage_errors.Duplicate | storage_errors.Stale)
+
+    def _remember(self, project, own):
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        limits = msgspec.structs.replace(self._defaults, **own)
+        self._known[project] = self._clock(), limits
+        return limits
+
+    def _spend(self, key, limits, wanted, now):
+        place = key.namespace, key.project
+        used = self._used.get(place)
+        if used is not None and 0 <= now - used.read_at < FRESH_USAGE and used.spend(limits, wanted) is None:
+            return
+        # Full or forgotten: what counts is what is stored, as messages may have gone since.
+        used = _Used(self._messages.usage(key.namespace, key.project, now), now)
+        refusal = used.spend(limits, wanted)
+        if len(self._used) >= _REMEMBERED:
+            self._used.clear()
+        self._used[place] = used
+        if refusal is not None:
+            raise refusal
+
+
+class _Used:
+    """What a project used at `read_at`, and what was allowed since."""
+
+    def __init__(self, usage, read_at):
+        self.read_at = read_at
+        self._counts = {'queues': usage.queues, 'messages': usage.messages, 'bytes': usage.bytes}
+
+    def spend(self, limits, wanted) -> errors.QuotaExceeded | None:
+        """Note that so much is used, unless there is less than that; then say so."""
+        for name, more in wanted.items():
+            most = getattr(limits, name)
+            if most and self._counts[name] + more > most:
+                return model.refusal(name, most, self._counts[name], more)
+        for name, more in wanted.items():
+            self._counts[name] += more
+        return None
+
+
+def _is(project):
+    return (
+        records.Condition('namespace', '=', queues.PROJECT),
+        records.Condition('project', '=', project),
+    )
+
+
+def _unpack(record):
+    # A later release may know more limits than this one.
+    stored = msgspec.json.decode(record['limits'])
+    return {name: stored[name] for name in stored if name in model.NAMES}
