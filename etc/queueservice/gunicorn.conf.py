@@ -13,9 +13,13 @@ bind = '127.0.0.1:8888'
 # The memory driver works in one process only: set workers to 1 for it.
 workers = min(multiprocessing.cpu_count(), 8)
 
-# Threads wait for the disk together and share its commits.
-worker_class = 'gthread'
+# Threads wait for the disk together and share its commits. With "gthread" in its place, connections that never
+# send a byte would keep everybody else out.
+worker_class = 'queueservice.cmd.connections.ThreadWorker'
 threads = 8
+
+# Seconds that a silent connection stays open; it takes no thread. nginx.conf lets go of its own sooner.
+keepalive = 5
 
 # Seconds that requests in progress get to finish when the server is told to stop.
 graceful_timeout = 30
