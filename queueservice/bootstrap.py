@@ -19,6 +19,8 @@ from queueservice.services import (
     quotas,
     rates,
     sealing,
+    secrets,
+    shares,
     tokens,
 )
 from queueservice.storage import base, loader
@@ -36,6 +38,7 @@ class Services(msgspec.Struct, frozen=True):
     tokens: tokens.Tokens
     quotas: quotas.Quotas
     rates: rates.Rates
+    shares: shares.Shares
     health: health.Health
     housekeeping: housekeeping.Housekeeping
 
@@ -64,6 +67,11 @@ def read_keys(conf) -> list[sealing.Key]:
     return keys
 
 
+def read_signing_secrets(conf) -> list[bytes]:
+    """What pre-signed URLs are signed with, as configured."""
+    return [secret.encode() for secret in conf.signed_url.secret_key or ()]
+
+
 def load_driver(conf) -> base.Driver:
     return loader.load_driver(conf.storage.driver, conf)
 
@@ -73,6 +81,7 @@ def build_services(
     limits: limits_module.Limits | None = None,
     clock: collections.abc.Callable[[], float] = time.time,
     keys: collections.abc.Sequence[sealing.Key] = (),
+    signing_secrets: collections.abc.Sequence[bytes] = (),
 ) -> Services:
     limits = limits or limits_module.Limits()
     seals = sealing.Sealing(keys, limits.enable_checksum)
@@ -89,6 +98,7 @@ def build_services(
         tokens=tokens.Tokens(driver, clock),
         quotas=all_quotas,
         rates=rates.Rates(driver, all_quotas, clock),
+        shares=shares.Shares(secrets.Secrets(driver, clock), signing_secrets, clock),
         health=health.Health(driver, all_queues, clock),
         housekeeping=housekeeping.Housekeeping(driver, clock),
     )

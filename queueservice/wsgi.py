@@ -21,7 +21,12 @@ def build_application():
     driver = bootstrap.load_driver(conf)
     driver.prepare()
     atexit.register(driver.close)
-    services = bootstrap.build_services(driver, bootstrap.read_limits(conf), keys=keys)
+    services = bootstrap.build_services(
+        driver,
+        bootstrap.read_limits(conf),
+        keys=keys,
+        signing_secrets=bootstrap.read_signing_secrets(conf),
+    )
     services.housekeeping.start()
     os.register_at_fork(after_in_child=services.housekeeping.start)
     return bootstrap.build_application(conf, services)

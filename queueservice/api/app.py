@@ -4,7 +4,7 @@ import falcon
 import msgspec
 
 from queueservice.api import dialects, errors, homes, openapi, routes
-from queueservice.api.middleware import context, identity, policy, rates
+from queueservice.api.middleware import context, identity, policy, rates, signed
 from queueservice.api.resources import base, home
 from queueservice.api.resources import openapi as openapi_resource
 
@@ -29,7 +29,8 @@ def build_app(
     """
     settings = settings or Settings()
     read_client_id = context.read_any(*settings.any_client_id) if settings.any_client_id else context.read_uuid
-    authentication = identity.Authentication(settings.auth_strategy, services, issuer)
+    read_signature = signed.SignatureReader(services).read
+    authentication = identity.Authentication(settings.auth_strategy, services, issuer, read_signature)
     app = falcon.App(
         # In the order in which a request meets them.
         middleware=[

@@ -62,6 +62,7 @@ V2 = {
     ),
     'queue': _entry('/queues/{queue_name}', _QUEUE, ['GET', 'PUT', 'PATCH', 'DELETE']),
     'queue_purge': _posting('/queues/{queue_name}/purge', _QUEUE),
+    'queue_share': _posting('/queues/{queue_name}/share', _QUEUE),
     'messages': _entry(
         '/queues/{queue_name}/messages{?marker,limit,echo,include_claimed,include_delayed}',
         {**_QUEUE, **_PAGE, 'include_delayed': 'param/include_delayed'},

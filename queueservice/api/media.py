@@ -1,6 +1,8 @@
 """Bodies in and out: bytes, JSON, and what is wrong with them in words."""
 
+import collections.abc
 import re
+import types
 
 import msgspec
 
@@ -16,7 +18,10 @@ _ALIKE = bytes.maketrans(b'{E0123456789', b'[e9999999999')
 _LONG_EXPONENT = b'9e999'
 _LONG_NUMBER = b'9' * 209
 
+_NONE = types.MappingProxyType({})
+
 _MISSING = re.compile(r'Object missing required field `(?P<field>[^`]+)`')
+_UNKNOWN = re.compile(r'Object contains unknown field `(?P<field>.*)`', re.DOTALL)
 _WRONG_TYPE = re.compile(r'Expected `(?P<expected>[^`]+)`, got `(?P<got>[^`]+)`')
 
 
@@ -56,10 +61,10 @@ def _read(req, size):
         ) from error
 
 
-def decode(raw: bytes, decoder: msgspec.json.Decoder, choices: tuple[str, ...] = ()):
+def decode(raw: bytes, decoder: msgspec.json.Decoder, choices: collections.abc.Mapping[str, tuple[str, ...]] = _NONE):
     """Decode a JSON document into what `decoder` is for.
 
-    :param choices: what a field may be that is one of a few words; for the error.
+    :param choices: by the names of fields that are one of a few words, or a list of them: which; for the error.
     :raises BodyInvalid: naming the place and what should be there.
     """
     if not raw:
@@ -137,6 +142,9 @@ def _explain(message, choices):
         return 'No messages were found in the request body. Missing "messages" field.'
     if missing:
         return f'Missing "{missing["field"]}" field{place}.'
+    unknown = _UNKNOWN.fullmatch(problem)
+    if unknown:
+        return f'There is no field "{unknown["field"]}" here{place}. Leave it out.'
     wrong = _WRONG_TYPE.fullmatch(problem)
     if wrong:
         expected = {'object': 'dict', 'array': 'list'}.get(wrong['expected'], wrong['expected'])
@@ -144,7 +152,8 @@ def _explain(message, choices):
             return f'Document type not supported. It must be a {expected}, not {wrong["got"]}.'
         return f'The value of the "{field}" field must be a {expected}, not {wrong["got"]}{place}.'
     if problem.startswith('Invalid enum value'):
-        return f'The value of the "{field}" field must be supported in the list: {", ".join(choices)}{place}.'
+        allowed = ', '.join(choices[field.partition('[')[0]])
+        return f'The value of the "{field}" field must be supported in the list: {allowed}{place}.'
     return f'The value of the "{field}" field cannot be kept: {problem}{place}.'
 
 

@@ -2,7 +2,7 @@
 
 import typing
 
-from queueservice.api.resources import claims, health, messages, projects, queues
+from queueservice.api.resources import claims, health, messages, projects, queues, shares
 
 #: The versions, oldest first.
 ORDER = ('1', '1.1', '2')
@@ -34,6 +34,7 @@ ROUTES = (
     Route('/queues/{queue_name}/metadata', queues.QueueMetadata, until='1'),
     Route('/queues/{queue_name}/stats', queues.QueueStats),
     Route('/queues/{queue_name}/purge', queues.QueuePurge, since='2'),
+    Route('/queues/{queue_name}/share', shares.QueueShare, since='2'),
     Route('/queues/{queue_name}/messages', messages.MessageCollection),
     Route('/queues/{queue_name}/messages/{message_id}', messages.MessageItem),
     Route('/queues/{queue_name}/claims', claims.ClaimCollection),

@@ -94,7 +94,12 @@ class Server(base.BaseApplication):
 
     def load(self):
         # In each worker, so that nothing of the storage is open across the fork.
-        self._services = bootstrap.build_services(self._driver, bootstrap.read_limits(self._conf), keys=self._keys)
+        self._services = bootstrap.build_services(
+            self._driver,
+            bootstrap.read_limits(self._conf),
+            keys=self._keys,
+            signing_secrets=bootstrap.read_signing_secrets(self._conf),
+        )
         return bootstrap.build_application(self._conf, self._services)
 
     def run(self):

@@ -65,4 +65,11 @@ RATES = records.Table(
     expires='expires_at',
 )
 
-ALL = (QUEUES, PROJECTS, TOKENS, LIMITS, RATES)
+#: What the service made at random for itself, and all its processes have to agree on.
+SECRETS = records.Table(
+    name='secrets',
+    fields={'name': str, 'value': bytes, 'created_at': float},
+    key=('name',),
+)
+
+ALL = (QUEUES, PROJECTS, TOKENS, LIMITS, RATES, SECRETS)

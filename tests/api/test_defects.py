@@ -12,10 +12,14 @@ class TestAbsent(base.ApiTestCase):
             'URL-Paths': '/v2/queues/demo/messages',
             'URL-Expires': '2099-01-01T00:00:00',
         }
-        for headers in (signed, {'X-Identity-Status': 'Confirmed', 'X-User-Id': 'root', 'X-Is-Admin-Project': 'True'}):
-            self.get('/queues', headers={**headers, 'X-Roles': 'nobody'}, status=403)
-            self.get('/projects', headers=headers, status=403)
-            self.get('/queues', headers=headers, project=base.ABSENT, status=400)
+        for path in ('/queues', '/projects', '/queues/demo/messages'):
+            self.get(path, headers={**signed, 'X-Roles': 'admin'}, status=404)
+            self.get(path, headers={**signed, 'URL-Signature': '', 'X-Roles': 'nobody'}, status=403)
+            self.get(path, headers={**signed, 'URL-Signature': ''}, project=base.ABSENT, status=400)
+        headers = {'X-Identity-Status': 'Confirmed', 'X-User-Id': 'root', 'X-Is-Admin-Project': 'True'}
+        self.get('/queues', headers={**headers, 'X-Roles': 'nobody'}, status=403)
+        self.get('/projects', headers=headers, status=403)
+        self.get('/queues', headers=headers, project=base.ABSENT, status=400)
 
     def test_2_a_claim_steals_nothing(self):
         self.post_messages(*range(8))

@@ -54,7 +54,7 @@ class TestHome(base.ApiTestCase):
             'queues queue queue_stats messages post_messages messages_delete message_delete claim post_claim '
             'patch_claim delete_claim ping'
         )
-        expected = {'1': v1, '1.1': v1_1, '2': f'{v1_1} queue_purge message_get project'}[self.version]
+        expected = {'1': v1, '1.1': v1_1, '2': f'{v1_1} queue_purge queue_share message_get project'}[self.version]
         self.assertEqual({f'rel/{name}' for name in expected.split()}, set(self.home()))
 
     def test_every_relation_leads_to_a_route_with_its_methods(self):

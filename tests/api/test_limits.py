@@ -539,7 +539,7 @@ class TestRefusedChanges(AdministrationTestCase):
         ('an object', b'{"limits":{"queues":{}}}', '"queues" must be a whole number'),
         ('no object', b'{"limits":[]}', '"limits" field must be a dict'),
         ('nothing', b'{}', 'Missing "limits" field'),
-        ('something beside', b'{"limits":{},"x":1}', '`x`'),
+        ('something beside', b'{"limits":{},"x":1}', '"x"'),
         ('no document', b'', 'can not be empty'),
         ('no json', b'{', 'could not be parsed'),
         ('a list', b'[]', 'must be a dict'),

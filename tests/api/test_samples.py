@@ -22,6 +22,7 @@ SAMPLES = API_REF / 'samples'
 
 _NEW_YEAR = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 _PATCH = 'application/openstack-messaging-v2.0-json-patch'
+_SECRET = b'a secret of at least thirty-two bytes'
 _METHODS = ('GET', 'HEAD', 'PUT', 'POST', 'PATCH', 'DELETE')
 _ID = re.compile(r'\b[0-9a-f]{24}\b')
 
@@ -104,6 +105,7 @@ V2 = (
     Step('GET', '/queues/orders', 200, answers='queue-update-response'),
     Step('PUT', '/queues/orders-failed', 201),
     Step('GET', '/queues/orders-failed', 200, answers='queue-show-response'),
+    Step('POST', '/queues/orders/share', 200, 'queue-share-request', 'queue-share-response'),
     Step('GET', '/queues?limit=2&detailed=true&with_count=true', 200, answers='queues-list-response'),
     Step('POST', '/queues/orders/messages', 201, 'messages-post-request', 'messages-post-response'),
     Step('GET', '/queues/orders/messages?limit=2&echo=true', 200, answers='messages-list-response', after=20),
@@ -158,7 +160,7 @@ class Pairs:
 class TestSamples(testtools.TestCase):
     def setUp(self):
         super().setUp()
-        service = services.Service(drivers.build_memory(), admin_mode=True)
+        service = services.Service(drivers.build_memory(), signing_secrets=[_SECRET], admin_mode=True)
         self.addCleanup(service.driver.close)
         self.clock = service.clock
         self.clock.advance(_NEW_YEAR - self.clock())

@@ -156,7 +156,6 @@ class TestRoutes(base.ApiTestCase):
         ('a topic', '/topics/a/messages'),
         ('shards', '/shards'),
         ('subscriptions', '/queues/demo/subscriptions'),
-        ('share', '/queues/demo/share'),
         ('something below the health', '/health/x'),
         ('dots', '/queues/../../etc/passwd'),
     )  # fmt: skip

@@ -41,6 +41,7 @@ _SENT = {
     ('PATCH', _QUEUE): b'[{"op":"add","path":"/metadata/walked","value":1}]',
     ('PUT', f'{_QUEUE}/metadata'): b'{"a":1}',
     ('POST', f'{_QUEUE}/purge'): b'{"resource_types":["messages"]}',
+    ('POST', f'{_QUEUE}/share'): b'{"methods":["GET","POST","DELETE"]}',
     ('POST', _MESSAGES): b'{"messages":[{"body":1}]}',
     ('POST', _CLAIMS): b'{"ttl":60,"grace":60}',
     ('PATCH', _CLAIM): b'{"ttl":60,"grace":60}',

@@ -129,6 +129,26 @@ class ZaqarClientTest(ClientTestCase):
         self.queue.delete()
         self.assertEqual([], list(self.client.queues(name=self.name)[0]))
 
+    def test_a_queue_is_shared_by_a_pre_signed_url(self):
+        self.queue.post({'body': 'mine', 'ttl': 300})
+        share = self.queue.signed_url(paths=['messages', 'claims'], ttl_seconds=600, methods=['GET', 'POST'])
+        options = {name: share[name] for name in ('signature', 'expires', 'paths', 'methods')}
+        conf = {'auth_opts': {'backend': 'signed-url', 'options': {**options, 'os_project_id': share['project']}}}
+        guest = zaqar_client.Client(self.server.url, version=2, conf=conf)
+        theirs = guest.queue(self.name)
+        theirs.post({'body': 'theirs', 'ttl': 300})
+        self.assertEqual(['mine', 'theirs'], [message.body for message in theirs.messages(echo=True)])
+        self.assertEqual(['mine'], [message.body for message in theirs.claim(ttl=60, grace=60, limit=1)])
+        for forbidden in (
+            theirs.delete,
+            theirs.pop,
+            theirs.signed_url,
+            lambda: theirs.stats,
+            guest.queue('other').messages,
+        ):
+            self.assertRaises(zaqar_errors.ResourceNotFound, forbidden)
+        self.assert_soon(2, lambda: self.queue.stats['messages']['total'])
+
 
 class OpenStackSdkTest(ClientTestCase):
     """openstacksdk's message proxy, API v2, without Keystone."""

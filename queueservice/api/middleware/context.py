@@ -138,7 +138,7 @@ class ContextMiddleware:
         elif who is not None:
             project = who.project
         elif project is not None:
-            project = queues.check_project(_decode(project))
+            project = queues.check_project(decode(project))
         elif dialect.project_required:
             raise falcon.HTTPBadRequest(
                 title='Project-Id Missing',
@@ -177,6 +177,11 @@ def client(req) -> bytes:
     return req.context.caller.client
 
 
+def decode(header: str) -> str:
+    """The text of a header, which WSGI hands on byte for byte: read as a path is, so that both name one project."""
+    return header.encode('latin-1').decode(errors='replace')
+
+
 @functools.lru_cache(maxsize=65536)
 def read_uuid(text: str) -> bytes:
     """The bytes of a Client-ID; two spellings of one UUID are one client."""
@@ -198,11 +203,6 @@ def read_any(least: int, most: int):
         return text.encode('latin-1')
 
     return read
-
-
-def _decode(header):
-    """The text of a header, which WSGI hands on byte for byte: read as a path is, so that both name one project."""
-    return header.encode('latin-1').decode(errors='replace')
 
 
 def _no_client():

@@ -149,7 +149,7 @@ class QueueItemV2(QueueItem):
                 headers={'Accept-Patch': _PATCH_TYPE},
             )
         raw = media.read(req, self.services.limits.max_queue_metadata, 'Queue metadata', 'max_queue_metadata')
-        sent = media.decode(raw, _OPERATIONS, typing.get_args(schemas.Op))
+        sent = media.decode(raw, _OPERATIONS, {'op': typing.get_args(schemas.Op)})
         media.check_value(raw, 'The patch')
         operations = [_read_operation(one) for one in sent]
         queue = self.services.queues.patch_metadata(req.context.queue, operations)
@@ -212,7 +212,7 @@ class QueuePurge(base.Resource):
     def on_post(self, req, resp, queue_name):
         raw = media.read(req, self.services.limits.max_queue_metadata, name='max_queue_metadata')
         choices = typing.get_args(schemas.ResourceType)
-        wanted = media.decode(raw, _PURGE, choices).resource_types if raw else choices
+        wanted = media.decode(raw, _PURGE, {'resource_types': choices}).resource_types if raw else choices
         if 'messages' in wanted:
             self.services.queues.purge(req.context.queue)
         resp.status = falcon.HTTP_204

@@ -1,0 +1,147 @@
+"""Pre-signed URLs: what one allows, and the signature that proves it.
+
+A signature covers one text, and the grammar makes sure that no two grants have the same text: neither paths nor
+methods can hold a backslash, so the first two separators are where they seem to be, and the expiry at the end has a
+fixed length; what is left between them is the project, whatever it holds. A grant that does not obey the grammar
+has no text, and so no signature.
+"""
+
+import collections.abc
+import datetime
+import hashlib
+import hmac
+import itertools
+import re
+
+import msgspec
+
+from queueservice.model import errors, queues
+
+#: What a queue can share: the routes below it.
+RESOURCES = ('messages', 'subscriptions', 'claims')
+METHODS = ('GET', 'HEAD', 'PUT', 'POST', 'PATCH', 'DELETE')
+DEFAULT_LIFE = 24 * 3600  # s
+MAX_LIFE = 7 * 24 * 3600  # s
+
+#: Shorter secrets can be guessed.
+MIN_SECRET = 32  # bytes
+
+#: The two characters, not a line feed: so it is in this protocol.
+_SEPARATOR = r'\n'
+_PATH = re.compile(r'/v2/queues/([A-Za-z0-9_.-]{1,64})/(messages|subscriptions|claims)')
+_EXPIRY = re.compile(r'[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}')
+#: A time as people and programs write it, of which the expiry is made.
+ASKED_EXPIRY = re.compile(rf'({_EXPIRY.pattern})(?:\.[0-9]{{1,9}})?(?:Z|\+00:00)?')
+_SIGNATURE = re.compile(r'[0-9a-f]{64}')
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """Who may do what until when. `build` and `read` make those that obey the grammar."""
+
+    paths: tuple[str, ...]  # of one queue, ascending
+    methods: tuple[str, ...]  # ascending
+    project: str
+    expires: str  # 2026-11-23T03:50:02, UTC
+
+    def is_for(self, method: str, path: str, now: float) -> bool:
+        """Whether it allows this request now: below one of its paths, by one of its methods, before it expires.
+
+        :param path: decoded once, as the routes see it.
+        """
+        return (
+            now < _instant(self.expires)
+            and method in self.methods
+            and any(path == mine or path.startswith(f'{mine}/') for mine in self.paths)
+        )
+
+
+def build(
+    queue: queues.QueueKey,
+    resources: collections.abc.Iterable[str],
+    methods: collections.abc.Iterable[str],
+    expires_at: float,
+) -> Grant:
+    """The grant for these routes of a queue.
+
+    :param resources: some of `RESOURCES`; `methods`: some of `METHODS`.
+    :param expires_at: s, UTC; fractions of a second are cut off.
+    """
+    moment = datetime.datetime.fromtimestamp(int(expires_at), datetime.UTC)
+    return Grant(
+        paths=tuple(sorted({f'/v2/queues/{queue.name}/{resource}' for resource in resources})),
+        methods=tuple(sorted(set(methods))),
+        project=queue.project,
+        expires=moment.strftime('%Y-%m-%dT%H:%M:%S'),
+    )
+
+
+def read(paths: str, methods: str, project: str, expires: str) -> Grant | None:
+    """The grant that a request claims to have, lists joined by commas; None if it does not obey the grammar."""
+    grant = Grant(tuple(paths.split(',')), tuple(methods.split(',')), project, expires)
+    return grant if _obeys(grant) else None
+
+
+def canonical(grant: Grant) -> str:
+    """The text that is signed: another one for every grant."""
+    return _SEPARATOR.join((','.join(grant.paths), ','.join(grant.methods), grant.project, grant.expires))
+
+
+def sign(grant: Grant, secret: bytes) -> str:
+    """64 hex digits."""
+    return hmac.new(secret, canonical(grant).encode(), hashlib.sha256).hexdigest()
+
+
+def is_signed(grant: Grant, signature: str, secrets: collections.abc.Iterable[bytes]) -> bool:
+    """Whether one of the secrets made this signature. How long it takes does not tell where two signatures differ."""
+    if not _SIGNATURE.fullmatch(signature):
+        return False
+    return any(hmac.compare_digest(sign(grant, secret), signature) for secret in secrets)
+
+
+def read_expiry(text: str) -> float:
+    """The instant (s, UTC) that somebody asks for as an expiry; a fraction of a second is cut off.
+
+    :raises BodyInvalid: it is none.
+    """
+    match = ASKED_EXPIRY.fullmatch(text)
+    instant = _instant(match[1]) if match else None
+    if instant is None:
+        raise errors.BodyInvalid(
+            description='The value of the "expires" field must be a time in UTC such as 2026-11-23T03:50:02.'
+        )
+    return instant
+
+
+def check_life(expires_at: float, now: float) -> float:
+    """Return `expires_at` if a grant made now may last until then."""
+    if not now < expires_at <= now + MAX_LIFE:
+        raise errors.BodyInvalid(
+            description=f'The time in the "expires" field must lie in the future, {MAX_LIFE // 86400} days ahead at '
+            'the most.'
+        )
+    return expires_at
+
+
+def _obeys(grant):
+    matches = [_PATH.fullmatch(path) for path in grant.paths]
+    return (
+        all(matches)
+        and len({match[1] for match in matches}) == 1
+        and matches[0][1] not in ('.', '..')
+        and _ascends(grant.paths)
+        and all(method in METHODS for method in grant.methods)
+        and _ascends(grant.methods)
+        and _EXPIRY.fullmatch(grant.expires) is not None
+        and _instant(grant.expires) is not None
+    )
+
+
+def _ascends(values):
+    return all(one < other for one, other in itertools.pairwise(values))
+
+
+def _instant(expires):
+    try:
+        return datetime.datetime.fromisoformat(expires).replace(tzinfo=datetime.UTC).timestamp()
+    except ValueError:  # a 31st of February
+        return None
