@@ -115,4 +115,13 @@ def build_application(conf, services: Services):
         versions=(*conf.enable_deprecated_api_versions, '2'),
         any_client_id=any_client_id,
     )
-    return app.build_app(services, settings, conf)
+    application = app.build_app(services, settings, conf)
+    begin_request = getattr(services.driver, 'begin_request', None)
+    if begin_request is None:
+        return application
+
+    def answer(environ, start_response):
+        begin_request()
+        return application(environ, start_response)
+
+    return answer

@@ -25,7 +25,9 @@ class Driver(typing.Protocol):
     a child process starts with no connection of its parent's.
 
     A driver for which more can be wrong than that it takes no write has a method `check()` too, which changes
-    nothing, raises nothing of the store's, and returns a list of `Finding`.
+    nothing, raises nothing of the store's, and returns a list of `Finding`. One that waits for a server has
+    `begin_request()`, which a thread calls when it begins to answer a request: all that is called for the
+    request together is bounded in time then.
     """
 
     messages: messages.MessageStore

@@ -4,6 +4,7 @@ import collections.abc
 import functools
 import os
 import threading
+import time
 import weakref
 
 import pymongo
@@ -12,7 +13,8 @@ from pymongo import read_concern, write_concern
 
 from queueservice.storage import errors
 
-#: How long one verb of a port may take, all its commands together, in seconds: an outage is answered within five.
+#: How long the verbs of one request may take together, in seconds: an outage is answered within five. Outside of
+#: requests each verb may take so long.
 PATIENCE = 4
 #: The database where the URI names none.
 NAME = 'queueservice'
@@ -54,6 +56,7 @@ class Database:
         _databases.add(self)
 
     def _begin(self):
+        self._thread = threading.local()
         self._lock = threading.Lock()
         self._client = None
 
@@ -98,6 +101,14 @@ class Database:
         self._client or self._open()
         return self.database[name]
 
+    def begin_request(self) -> None:
+        self._thread.deadline = time.monotonic() + self.patience
+
+    def time_left(self) -> float:
+        """How many seconds there are for the commands of a verb that begins now."""
+        deadline = getattr(self._thread, 'deadline', None)
+        return self.patience if deadline is None else max(0.001, deadline - time.monotonic())
+
     def hello(self) -> dict:
         """What the primary, or a router, says of itself."""
         return self.client.admin.command('hello', read_preference=pymongo.ReadPreference.PRIMARY)
@@ -134,7 +145,7 @@ class Database:
         :raises Unavailable: there is none.
         """
         try:
-            with pymongo.timeout(self.patience):
+            with pymongo.timeout(self.time_left()):
                 writable = self.hello()['isWritablePrimary']
         except pymongo_errors.PyMongoError as error:
             raise errors.Unavailable(f'{self.location}: {error}') from error
@@ -164,7 +175,7 @@ def verb(method):
     @functools.wraps(method)
     def bounded(self, *arguments, **options):
         try:
-            with pymongo.timeout(self._database.patience):
+            with pymongo.timeout(self._database.time_left()):
                 return method(self, *arguments, **options)
         except pymongo_errors.PyMongoError as error:
             raise errors.Unavailable(f'MongoDB did not do it: {error}') from error

@@ -43,6 +43,10 @@ class Driver:
         """Look at the server and at what `prepare` makes, and change nothing."""
         return checks.everything(self._database)
 
+    def begin_request(self) -> None:
+        """From now on, all verbs that this thread calls together take no longer than one may."""
+        self._database.begin_request()
+
     def ping(self) -> None:
         self._database.ping()
 

@@ -64,7 +64,11 @@ class MessageStore:
         if not drafts:
             self._heads.read_current(queue)
         answers = {}
-        rest, repeated = keys.fold(drafts, now)
+        try:
+            rest, repeated = keys.fold(drafts, now)
+        except errors.KeyReused:
+            self._heads.read_current(queue)  # a stale queue goes first
+            raise
         is_stored = False
         while rest:
             try:
@@ -236,7 +240,7 @@ class MessageStore:
                 if self._let_go(queue, memory, now):
                     continue
             if not found and not dead:
-                return ports.Claimed([], [], next_at=self._find_next_at(queue, head, now))
+                return ports.Claimed([], [], next_at=self._find_next_at(queue, head, now, is_full=limit <= 0))
             won = self._win(queue, found, claim, claim.ends_at, keep_until, 1)
             buried = self._win(queue, dead, claim, now + ports.DEAD_LEASE, keep_until, 0)
             if won or buried:
@@ -260,6 +264,8 @@ class MessageStore:
             return found, []
         good = self._walk_free(queue, head, memory, {**alive, 'claims': {'$lt': max_claims}}, limit)
         dead = self._walk_free(queue, head, memory, {**alive, 'claims': {'$gte': max_claims}}, ports.DEAD_LIMIT)
+        if len(good) == limit:
+            dead = [each for each in dead if each['position'] < good[-1]['position']]
         return good, dead
 
     def _walk_free(self, queue, head, memory, condition, limit):
@@ -317,17 +323,16 @@ class MessageStore:
                 return bool(count or ids)
         return True
 
-    def _find_next_at(self, queue, head, now):
-        """When a message comes back next."""
-        stages = [
-            {'$match': {'queue': documents.life_of(queue), 'available': {'$gt': now}}},
-            {'$match': {'position': {'$gt': head.floor}, 'expires': {'$gt': now}}},
-            {'$sort': {'available': 1}},
-            {'$limit': 1},
-            {'$project': {'available': 1}},
-        ]
+    def _find_next_at(self, queue, head, now, is_full):
+        """When a message comes back next; or, where no more may be claimed, when a claimed one ends in any way."""
+        scope = {'$match': {'queue': documents.life_of(queue), 'available': {'$gt': now}}}
+        alive = {'$match': {'position': {'$gt': head.floor}, 'expires': {'$gt': now}}}
+        if is_full:
+            stages = [scope, alive, {'$group': {'_id': None, 'at': {'$min': {'$min': ['$available', '$expires']}}}}]
+        else:
+            stages = [scope, alive, {'$sort': {'available': 1}}, {'$limit': 1}, {'$project': {'at': '$available'}}]
         for each in self._database.messages.aggregate(stages):
-            return each['available']
+            return each['at']
         return None
 
     # Renew
