@@ -18,6 +18,9 @@ FRESH_USAGE = 1.0
 _REMEMBERED = 16384
 _ATTEMPTS = 20
 
+_NEVER = float('-inf')
+_UNLIMITED = model.Quotas()
+
 
 class Quotas:
     def __init__(
@@ -31,10 +34,15 @@ class Quotas:
         self._defaults = defaults
         self._clock = clock
         # Mostly no project has limits of its own. Then this is all that is read, by one request every few seconds.
-        self._looked_at = float('-inf')
+        self._looked_at = _NEVER
         self._has_changes = False
+        self._off_from = _NEVER
         self._known: dict[str, tuple[float, model.Quotas]] = {}  # by project: when it was read, and what holds
         self._used: dict[tuple[str, str], _Used] = {}  # by namespace and project
+
+    def are_off(self) -> bool:
+        """Whether no project has any limit, as far as is known without asking the store: for every request to ask."""
+        return 0 <= self._clock() - self._off_from < FRESH_LIMITS
 
     def find(self, namespace: str, project: str, now: float) -> model.Quotas:
         """The limits that hold for a project, as they were at most FRESH_LIMITS ago."""
@@ -42,7 +50,7 @@ class Quotas:
             self._look(now)
         if not self._has_changes or namespace != queues.PROJECT:
             return self._defaults
-        read_at, known = self._known.get(project, (float('-inf'), None))
+        read_at, known = self._known.get(project, (_NEVER, None))
         return known if 0 <= now - read_at < FRESH_LIMITS else self.get(project)
 
     def get(self, project: str) -> model.Quotas:
@@ -64,6 +72,7 @@ class Quotas:
             own = {name: value for name, value in merged.items() if value is not None}
             if self._store(project, found, own):
                 self._has_changes = self._has_changes or bool(own)
+                self._off_from = _NEVER
                 return self._remember(project, own)
         raise storage_errors.Unavailable(f'The limits of project {project} kept being changed by others.')
 
@@ -101,6 +110,7 @@ class Quotas:
         self._looked_at = now
         if not self._has_changes:
             self._known.clear()
+        self._off_from = now if not self._has_changes and self._defaults == _UNLIMITED else _NEVER
 
     def _find_record(self, project):
         found = self._records.find(tables.LIMITS, records.Query(where=_is(project), limit=1)).records

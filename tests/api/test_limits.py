@@ -155,6 +155,10 @@ class TestNoLimits(LimitsTestCase):
     def test_answers_say_nothing_of_rates(self):
         self.assertEqual([], [name for name in self.get('/queues').headers if name.startswith('RateLimit')])
 
+    def test_where_only_documents_are_asked_for_nothing_is_read(self):
+        self.get('/')
+        self.assertEqual([], self.service.driver.calls)
+
     def test_nothing_is_read_but_that_no_project_has_limits_of_its_own(self):
         self.post_messages(1)
         self.clock.advance(5)
@@ -180,6 +184,29 @@ class TestRateAndFaults(LimitsTestCase):
         self.service.driver.heal()
         self.clock.advance(1)
         self.get('/queues/demo/stats', status=200)
+
+
+class TestQuotasAndTheStore(LimitsTestCase):
+    limits = {'project': quotas.Quotas(queues=10, messages=1000, bytes=1000)}
+
+    def make_driver(self):
+        return faulty.Driver()
+
+    def test_posts_of_a_second_read_the_usage_once(self):
+        self.post_messages(1)
+        self.clock.advance(1)
+        self.service.driver.calls.clear()
+        for _ in range(10):
+            self.post_messages(1)
+        self.assertEqual(['messages.usage', *['messages.append'] * 10], self.service.driver.calls)
+
+    def test_where_the_usage_cannot_be_read_a_post_is_503(self):
+        self.post_messages(1)
+        self.clock.advance(1)
+        self.service.driver.fail('messages.usage')
+        self.post('/queues/demo/messages', self.envelope([{'body': 1}]), status=503)
+        self.service.driver.heal()
+        self.assertEqual(1, self.counts()[2])
 
 
 # Quotas

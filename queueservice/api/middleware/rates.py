@@ -13,7 +13,7 @@ class RatesMiddleware:
         self._services = services
 
     def process_resource(self, req, resp, resource, params):
-        if not resource.counted:
+        if self._services.quotas.are_off() or not resource.counted:
             return
         caller = req.context.caller
         allowance = self._services.rates.take(caller.namespace, caller.project)
