@@ -36,6 +36,7 @@ _FIELDS = {
 #: Statuses that blame the request or the service.
 _REFUSALS = {
     400: 'The request cannot be meant as it stands. The description says what to change.',
+    401: 'A token is needed, or the one that was sent is not good.',
     403: 'The policy does not allow it, the message is claimed and its claim was not named, or a quota is reached.',
     404: 'There is no such thing, or it belongs to another project.',
     406: '`Accept` does not admit JSON.',
@@ -45,7 +46,16 @@ _REFUSALS = {
     503: 'The storage does not answer, and nothing was acknowledged. `Retry-After` says when to try again.',
 }
 #: Those that every route of a version may answer.
-_ALWAYS = (400, 403, 406, 503)
+_ALWAYS = (400, 401, 403, 406, 503)
+
+#: How a token is sent.
+_TOKENS = {
+    'token': {'type': 'apiKey', 'in': 'header', 'name': 'X-Auth-Token'},
+    'bearer': {'type': 'http', 'scheme': 'bearer'},
+}
+
+#: A project id, as far as a pattern can say.
+_PROJECT = '^[^,\\x00-\\x1f\\x7f-\\x9f\\ufffd]+$'
 
 _DESCRIPTION = """Message queues over HTTP, for many projects at once, with the API of OpenStack Zaqar.
 
@@ -58,18 +68,21 @@ over."""
 def build(
     versions: tuple[str, ...],
     admin_mode: bool,
+    needs_token: bool,
     any_client_id: tuple[int, int] | None,
     limits: limits_module.Limits,
 ) -> bytes:
     """The document for an application with these settings (as in `app.Settings`), as JSON.
 
+    :param needs_token: whether headers are believed no more.
     :raises ValueError: a route lacks what the document must say of it.
     """
-    return media.encode(_Builder(any_client_id, limits).build(versions, admin_mode))
+    return media.encode(_Builder(needs_token, any_client_id, limits).build(versions, admin_mode))
 
 
 class _Builder:
-    def __init__(self, any_client_id, limits):
+    def __init__(self, needs_token, any_client_id, limits):
+        self._needs_token = needs_token
         self._limits = limits
         self._rules = {rule.name: rule for rule in policies.list_rules()}
         self._client_id = {'type': 'string', 'format': 'uuid'}
@@ -96,6 +109,7 @@ class _Builder:
             },
             'paths': paths,
             'components': self._components(),
+            'security': [*([] if self._needs_token else [{}]), *({name: []} for name in _TOKENS)],
         }
 
     def _path(self, path, resource, dialect):
@@ -133,6 +147,8 @@ class _Builder:
                 'required': operation.required,
                 'content': {operation.media: {'schema': self._schema(operation.takes)}},
             }
+        if is_public:
+            described['security'] = []
         refusals = {
             *operation.refusals,
             *(() if is_public else _ALWAYS),
@@ -167,23 +183,22 @@ class _Builder:
         return described
 
     def _caller(self, dialect, operation):
-        """What says who asks."""
-        return [
-            {
-                'name': 'X-Project-Id',
-                'in': 'header',
-                'required': dialect.project_required,
-                'description': 'Whose queues these are.',
-                'schema': {'type': 'string', 'minLength': 1, 'maxLength': 256},
-            },
-            {
-                'name': 'Client-ID',
-                'in': 'header',
-                'required': dialect.client_required or operation.client,
-                'description': 'What the client chose to be called.',
-                'schema': self._client_id,
-            },
-        ]
+        """What says who asks, beside a token."""
+        client = {
+            'name': 'Client-ID',
+            'in': 'header',
+            'required': dialect.client_required or operation.client,
+            'description': 'What the client chose to be called.',
+            'schema': self._client_id,
+        }
+        project = {
+            'name': 'X-Project-Id',
+            'in': 'header',
+            'required': dialect.project_required,
+            'description': 'Whose queues these are. Where a token is sent, its project counts.',
+            'schema': {'type': 'string', 'minLength': 1, 'maxLength': 256, 'pattern': _PROJECT},
+        }
+        return [client] if self._needs_token else [project, client]
 
     def _field(self, name, path):
         if name not in _FIELDS:
@@ -233,6 +248,7 @@ class _Builder:
         documents['Metadata'] = self._metadata()
         error = {operations.JSON: {'schema': {'$ref': _COMPONENT.format(name='ErrorOut')}}}
         return {
+            'securitySchemes': _TOKENS,
             'schemas': self._bound(documents),
             'responses': {
                 str(status): {'description': description, 'content': error} for status, description in _REFUSALS.items()

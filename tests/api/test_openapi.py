@@ -105,6 +105,21 @@ class TestSettings(DocumentTestCase):
         self.assertEqual({'X-Project-Id': False, 'Client-ID': True}, required('/v1/queues/{queue_name}/messages'))
         self.assertEqual({}, required('/v1/health'))
 
+    def test_a_token_may_be_sent_where_headers_are_believed(self):
+        document = self.document()
+        self.assertEqual([{}, {'token': []}, {'bearer': []}], document['security'])
+        self.assertIn('401', document['paths']['/v2/queues']['get']['responses'])
+
+    def test_a_token_must_be_sent_where_they_are_not(self):
+        self.use(services.Service(drivers.build_memory(), auth_strategy='tokens'))
+        document = self.document()
+        self.assertEqual([{'token': []}, {'bearer': []}], document['security'])
+        queues = document['paths']['/v2/queues']['get']
+        self.assertNotIn('X-Project-Id', [one['name'] for one in queues['parameters']])
+        self.assertNotIn('security', queues)
+        for path in ('/', '/healthz', '/readyz', '/v1/health'):
+            self.assertEqual([], document['paths'][path]['get']['security'])
+
     def test_a_client_id_of_any_form_is_described_so(self):
         self.use(services.Service(drivers.build_memory(), any_client_id=(3, 9)))
         [schema] = [
@@ -122,7 +137,7 @@ class TestForgotten(base.ApiTestCase):
         openapi.build.cache_clear()
         self.addCleanup(openapi.build.cache_clear)
         with mock.patch.object(routes, 'ROUTES', (*routes.ROUTES, routes.Route(path, resource))):
-            return str(self.assertRaises(ValueError, openapi.build, routes.ORDER, True, None, ALL))
+            return str(self.assertRaises(ValueError, openapi.build, routes.ORDER, True, False, None, ALL))
 
     def test_a_method_without_an_operation(self):
         class Silent(resources.Resource):

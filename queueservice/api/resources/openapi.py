@@ -1,6 +1,7 @@
 """The description of the API for programs."""
 
 from queueservice.api import openapi
+from queueservice.api.middleware import identity
 from queueservice.api.resources import base
 
 
@@ -15,4 +16,10 @@ class Document(base.PublicResource):
     def on_get(self, req, resp):
         # Built by whoever asks first: few processes are ever asked.
         settings = self._settings
-        resp.data = openapi.build(self._versions, settings.admin_mode, settings.any_client_id, self._services.limits)
+        resp.data = openapi.build(
+            self._versions,
+            settings.admin_mode,
+            settings.auth_strategy != identity.NOAUTH,
+            settings.any_client_id,
+            self._services.limits,
+        )
