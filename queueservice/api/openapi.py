@@ -215,7 +215,7 @@ class _Builder:
         }
         match parameter:
             case params.Text():
-                schema = {'type': 'string'}
+                schema = _text(parameter)
             case params.Integer():
                 schema = {'type': 'integer', **self._bounds(parameter.bound)}
             case params.Boolean():
@@ -223,7 +223,12 @@ class _Builder:
             case params.Words():
                 described |= {'style': 'form', 'explode': False}
                 least, most = self._limits.bounds()[parameter.bound]
-                schema = {'type': 'array', 'items': {'type': 'string'}, 'minItems': least, 'maxItems': most}
+                schema = {
+                    'type': 'array',
+                    'items': {'type': 'string', 'minLength': 1},
+                    'minItems': least,
+                    'maxItems': most,
+                }
             case params.Others():
                 described |= {'style': 'form', 'explode': True}
                 schema = {
@@ -286,5 +291,9 @@ def _header(header):
         'in': 'header',
         'required': False,
         'description': header.description,
-        'schema': {'type': 'string'},
+        'schema': _text(header),
     }
+
+
+def _text(parameter):
+    return {'type': 'string', 'pattern': f'^{parameter.pattern}$'} if parameter.pattern else {'type': 'string'}

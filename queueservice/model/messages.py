@@ -14,7 +14,7 @@ import msgspec
 
 from queueservice.model import limits
 
-_ID = re.compile(r'[0-9a-f]{24}')
+ID = re.compile(r'[0-9a-f]{24}')
 _PLACE = '%.12s%012x'  # the tag of a queue, a position
 
 
@@ -113,7 +113,7 @@ def new_id() -> str:
 
 def is_id(text: str) -> bool:
     """Whether `text` has the form of the identifiers that this service gives out."""
-    return _ID.fullmatch(text) is not None
+    return ID.fullmatch(text) is not None
 
 
 def tag(queue_id: str) -> str:
@@ -137,7 +137,7 @@ def encode_positions(queue_id: str, positions: collections.abc.Iterable[int]) ->
 
 def decode_position(queue_id: str, text: str) -> int | None:
     """The position that `text` names in this life of the queue; None if it names none."""
-    if len(text) != 24 or text[:12] != tag(queue_id) or _ID.fullmatch(text) is None:
+    if len(text) != 24 or text[:12] != tag(queue_id) or ID.fullmatch(text) is None:
         return None
     return int(text[12:], 16)
 

@@ -10,14 +10,16 @@ from queueservice.api.middleware import context
 from queueservice.api.resources import base
 from queueservice.api.schemas import messages as schemas
 from queueservice.model import errors
+from queueservice.model import messages as messages_model
 from queueservice.services import messages as messages_service
 
-_IDEMPOTENCY_KEY = re.compile(r'[!-~]{1,255}')
+_IDEMPOTENCY_KEY = re.compile('[!-~]{1,255}')
 
 _KEY = params.Text(
     'Idempotency-Key',
     'A key of 1 to 255 visible ASCII characters. A second request to the same queue with the same key and the same '
     'body within a day stores nothing and gets the answer of the first one.',
+    _IDEMPOTENCY_KEY.pattern,
 )
 _LIMIT = params.Integer('limit', 'The most messages of the page.', 'message_page')
 _ECHO = params.Boolean('echo', "Show also what was posted under the reader's own Client-ID.")
@@ -25,7 +27,7 @@ _INCLUDE_CLAIMED = params.Boolean('include_claimed', 'Show also claimed messages
 _INCLUDE_DELAYED = params.Boolean('include_delayed', 'Show also delayed messages.')
 _IDS = params.Words('ids', 'Ids of messages. Those of messages that are not there are passed over.', 'message_ids')
 _CLAIM_IDS = params.Words('claim_ids', 'Claims whose messages may go.', 'claim_ids')
-_CLAIM_ID = params.Text('claim_id', 'The claim under which the message is deleted.')
+_CLAIM_ID = params.Text('claim_id', 'The claim under which the message is deleted.', messages_model.ID.pattern)
 _POP = params.Integer('pop', 'The most messages to pop.', 'pop')
 
 

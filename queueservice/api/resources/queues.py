@@ -32,7 +32,7 @@ _FILTERS = params.Others(
 _BAD_ESCAPE = re.compile('~(?![01])')
 
 _METADATA = msgspec.json.Decoder(schemas.Metadata)
-_OPERATIONS = msgspec.json.Decoder(list[schemas.OperationIn])
+_OPERATIONS = msgspec.json.Decoder(schemas.Patch)
 _PURGE = msgspec.json.Decoder(schemas.PurgeIn)
 
 
@@ -137,7 +137,7 @@ class QueueItemV2(QueueItem):
     @staticmethod
     def operations(dialect):
         patch = operations.Operation(
-            takes=list[schemas.OperationIn], media=_PATCH_TYPE, answers={200: schemas.Metadata}, refusals=(409, 415)
+            takes=schemas.Patch, media=_PATCH_TYPE, answers={200: schemas.Metadata}, refusals=(409, 415)
         )
         return {**QueueItem.operations(dialect), 'PATCH': patch}
 
@@ -163,7 +163,7 @@ class QueueMetadata(base.Resource):
     def operations(dialect):
         return {
             'GET': operations.Operation(answers={200: schemas.Metadata}),
-            'PUT': operations.Operation(takes=schemas.Metadata, answers={204: None}),
+            'PUT': operations.Operation(takes=schemas.MetadataV1, answers={204: None}),
         }
 
     def on_get(self, req, resp, queue_name):

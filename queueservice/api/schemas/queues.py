@@ -19,6 +19,11 @@ Metadata = typing.Annotated[
 Op = typing.Literal['add', 'replace', 'remove']
 ResourceType = typing.Literal['messages', 'subscriptions']
 
+#: In v1 there is nothing that is reserved.
+MetadataV1 = typing.Annotated[
+    dict[str, typing.Any], msgspec.Meta(extra_json_schema={'propertyNames': {'not': {'pattern': '^_'}}})
+]
+
 
 class OperationIn(msgspec.Struct):
     """One step of a JSON patch."""
@@ -26,6 +31,17 @@ class OperationIn(msgspec.Struct):
     op: Op
     path: typing.Annotated[str, msgspec.Meta(extra_json_schema={'pattern': '^/metadata/([^/~]|~[01])+$'})]
     value: typing.Any = Unset
+
+
+#: All but "remove" need a value: the resource checks it.
+Patch = list[
+    typing.Annotated[
+        OperationIn,
+        msgspec.Meta(
+            extra_json_schema={'anyOf': [{'required': ['value']}, {'properties': {'op': {'const': 'remove'}}}]}
+        ),
+    ]
+]
 
 
 class PurgeIn(msgspec.Struct):

@@ -1,0 +1,174 @@
+"""Send the service what its OpenAPI document allows, and what it does not, and judge each answer by the document.
+
+By hand, for figures: ``python -m tests.faults.fuzz --seconds 600`` starts a server of its own;
+``--url http://127.0.0.1:8888 --token ...`` asks one that runs.
+"""
+
+import argparse
+import collections
+import contextlib
+import dataclasses
+import sys
+import time
+
+import schemathesis
+from schemathesis import config, engine
+from schemathesis.engine import events
+from schemathesis.openapi import checks
+
+from tests.fixtures import server
+
+#: Seconds in which every answer must be there.
+_SLOWEST = 5
+
+#: Words of a 400 to what the document allows, because OpenAPI has no words for the rule.
+_UNSAYABLE = (
+    'int, not float',  # to JSON Schema 60.0 is an integer
+    'The value must be an integer.',  # in a query, too
+    '"ids"',  # either this parameter or "pop"
+    'is out of range for a double',
+    'levels are allowed',
+    'may not be "." or ".."',
+    'are not "." or ".."',
+    '_dead_letter_queue',
+    'no encryption key is configured',
+    'A list of queues takes at most',
+)
+
+#: Values that meet again and again, so that requests find what others made.
+_POOLS = {
+    'queues': ['one', 'two', 'three'],
+    'projects': ['fuzz'],
+    'clients': ['3381af92-2b9e-11e3-b191-71861300734c', '5ffd2c5c-2b9e-11e3-b191-71861300734d'],
+}
+_POOLED = {
+    'path.queue_name': {'dictionary': 'queues', 'probability': 0.8},
+    'header.X-Project-Id': {'dictionary': 'projects', 'probability': 0.9},
+    'header.Client-ID': {'dictionary': 'clients', 'probability': 0.8},
+}
+
+schemathesis.serializer.alias('application/openstack-messaging-v2.0-json-patch', 'application/json')
+
+
+@dataclasses.dataclass
+class Findings:
+    """What came of all requests: how many there were of each status, and what is wrong, as texts."""
+
+    statuses: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    answered: collections.Counter = dataclasses.field(default_factory=collections.Counter)  # successes by operation
+    wrong: dict[str, str] = dataclasses.field(default_factory=dict)  # by what and where: the first case
+
+    @property
+    def requests(self) -> int:
+        return self.statuses.total()
+
+    def note(self, event) -> None:
+        if isinstance(event, events.NonFatalError | events.FatalError):
+            self.wrong.setdefault(f'the fuzzer itself, at {event.label}', repr(event.value))
+        if not isinstance(event, events.ScenarioFinished):
+            return
+        for case, asked in event.recorder.interactions.items():
+            status = asked.response.status_code if asked.response else 'no answer'
+            self.statuses[status] += 1
+            operation = event.recorder.cases[case].value.operation.label
+            if status == 'no answer':
+                self.wrong.setdefault(f'no answer: {operation}', asked.request.uri)
+            elif status < 400:
+                self.answered[operation] += 1
+        for case, judged in event.recorder.checks.items():
+            operation = event.recorder.cases[case].value.operation.label
+            for check in judged:
+                if check.failure_info is not None:
+                    failure = check.failure_info
+                    self.wrong.setdefault(
+                        f'{check.name}: {operation}',
+                        f'{failure.failure.title}. {failure.failure.message}\n{failure.code_sample}',
+                    )
+
+
+def settings(
+    seed: int, seconds: float, examples: int, token: str | None = None, phases=None
+) -> config.SchemathesisConfig:
+    """How the fuzzer is to go about it.
+
+    :param examples: how many requests of each sort it makes of an operation in one phase.
+    :param phases: names of those that are wanted; None: all.
+    """
+    wanted = {'examples': False, 'coverage': True, 'fuzzing': True, 'stateful': True}
+    if phases is not None:
+        wanted = {name: name in phases for name in wanted}
+    return config.SchemathesisConfig.from_dict(
+        {
+            'seed': seed,
+            'max-time': max(1, int(seconds)),
+            'continue-on-failure': True,
+            'request-timeout': _SLOWEST * 2,
+            'headers': {'X-Auth-Token': token} if token else {},
+            'generation': {'max-examples': examples, 'database': 'none', 'no-shrink': True},
+            'phases': {name: {'enabled': enabled} for name, enabled in wanted.items()},
+            'checks': {'max_response_time': _SLOWEST},
+            'output': {'sanitization': {'enabled': False}},
+            'dictionaries': {name: {'values': values} for name, values in _POOLS.items()},
+            'parameters': _POOLED,
+        }
+    )
+
+
+def judge(schema, findings: Findings) -> None:
+    """Send requests to the service that `schema` describes, and note what comes of them."""
+
+    @schema.hook
+    def filter_failure(context, failure, case, response):
+        return not _is_meant(failure, case, response)
+
+    for event in engine.from_schema(schema).execute():
+        findings.note(event)
+
+
+def _is_meant(failure, case, response):
+    """Whether the service is right, and OpenAPI has no way to say so."""
+    if isinstance(failure, checks.RejectedPositiveData):
+        return any(words in response.json()['description'] for words in _UNSAYABLE)
+    # Any parameter may be empty, and then is as good as none.
+    return isinstance(failure, checks.AcceptedNegativeData) and any(
+        value in ('', [], ['']) for value in (case.query or {}).values()
+    )
+
+
+def fuzz(url: str, seconds: float, seed: int, examples: int = 50, token: str | None = None) -> Findings:
+    """Round after round, each with another seed, until `seconds` are over."""
+    findings = Findings()
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 1:
+        schema = schemathesis.openapi.from_url(
+            f'{url}/openapi.json', config=settings(seed, left, examples, token), timeout=_SLOWEST
+        )
+        judge(schema, findings)
+        seed += 1
+    return findings
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog='python -m tests.faults.fuzz', description=__doc__)
+    parser.add_argument(
+        '--url', help='of a running service; without it one is started, on the driver in OS_STORAGE__DRIVER'
+    )
+    parser.add_argument('--token', help='what to send as X-Auth-Token')
+    parser.add_argument('--seconds', type=float, default=60)
+    parser.add_argument('--seed', type=int, default=1)
+    parser.add_argument('--examples', type=int, default=50, help='requests of each sort to an operation in one phase')
+    options = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        url = options.url or stack.enter_context(server.Server()).url
+        findings = fuzz(url, options.seconds, options.seed, options.examples, options.token)
+    print(f'{findings.requests} requests', dict(sorted(findings.statuses.items(), key=str)))
+    for operation, count in sorted(findings.answered.items()):
+        print(f'{count:7} succeeded: {operation}')
+    for what, case in sorted(findings.wrong.items()):
+        print(f'WRONG {what}\n{case}\n')
+    print(f'{len(findings.wrong)} wrong')
+    return 1 if findings.wrong else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
