@@ -102,7 +102,9 @@ class TestSettings(DocumentTestCase):
 
         self.assertEqual({'X-Project-Id': True, 'Client-ID': True}, required('/v2/queues'))
         self.assertEqual({'X-Project-Id': False, 'Client-ID': False}, required('/v1/queues'))
-        self.assertEqual({'X-Project-Id': False, 'Client-ID': True}, required('/v1/queues/{queue_name}/messages'))
+        self.assertEqual(
+            {'X-Project-Id': False, 'Client-ID': True}, required('/v1/queues/{queue_name}/messages', 'post')
+        )
         self.assertEqual({}, required('/v1/health'))
 
     def test_a_token_may_be_sent_where_headers_are_believed(self):

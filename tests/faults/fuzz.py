@@ -10,9 +10,11 @@ import contextlib
 import dataclasses
 import sys
 import time
+from urllib import parse
 
 import schemathesis
 from schemathesis import config, engine
+from schemathesis.core import failures
 from schemathesis.engine import events
 from schemathesis.openapi import checks
 
@@ -24,7 +26,10 @@ _SLOWEST = 5
 #: Words of a 400 to what the document allows, because OpenAPI has no words for the rule.
 _UNSAYABLE = (
     'int, not float',  # to JSON Schema 60.0 is an integer
+    'attribute must be a int.',
+    'must be a whole number',
     'The value must be an integer.',  # in a query, too
+    '"Client-ID" header is required',  # to list messages in v1, but not to read them by their ids
     '"ids"',  # either this parameter or "pop"
     'is out of range for a double',
     'levels are allowed',
@@ -32,6 +37,8 @@ _UNSAYABLE = (
     'are not "." or ".."',
     '_dead_letter_queue',
     'no encryption key is configured',
+    '"expires" field',  # a day that there is, and in the future
+    '(_max_messages_post_size)',  # a queue has a bound of its own
     'A list of queues takes at most',
 )
 
@@ -80,9 +87,11 @@ class Findings:
             for check in judged:
                 if check.failure_info is not None:
                     failure = check.failure_info
+                    said = event.recorder.interactions[case].response
                     self.wrong.setdefault(
                         f'{check.name}: {operation}',
-                        f'{failure.failure.title}. {failure.failure.message}\n{failure.code_sample}',
+                        f'{failure.failure.title}. {failure.failure.message}\n{failure.code_sample}\n'
+                        f'{said.text[:500] if said else ""}',
                     )
 
 
@@ -130,9 +139,8 @@ def _is_meant(failure, case, response):
     if isinstance(failure, checks.RejectedPositiveData):
         return any(words in response.json()['description'] for words in _UNSAYABLE)
     # Any parameter may be empty, and then is as good as none.
-    return isinstance(failure, checks.AcceptedNegativeData) and any(
-        value in ('', [], ['']) for value in (case.query or {}).values()
-    )
+    query = parse.parse_qsl(parse.urlsplit(response.request.url).query, keep_blank_values=True)
+    return isinstance(failure, failures.AcceptedNegativeData) and any(not value.strip(',') for _, value in query)
 
 
 def fuzz(url: str, seconds: float, seed: int, examples: int = 50, token: str | None = None) -> Findings:

@@ -48,7 +48,6 @@ class MessageCollection(base.Resource):
                     _IDS,
                 ),
                 answers={200: shown} if dialect.empty_pages else {200: shown, 204: None},
-                client=True,
             ),
             'POST': operations.Operation(
                 headers=(_KEY,) if dialect.idempotency else (),
