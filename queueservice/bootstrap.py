@@ -6,6 +6,7 @@ import time
 import msgspec
 
 from queueservice.api import app
+from queueservice.api.middleware import identity
 from queueservice.model import limits as limits_module
 from queueservice.model import quotas as quotas_module
 from queueservice.services import (
@@ -104,18 +105,38 @@ def build_services(
     )
 
 
+def load_issuer(conf) -> identity.TokenIssuer | None:
+    """Whoever makes tokens beside this service, under the configured strategy.
+
+    :raises ValueError: something is missing for that; says what.
+    """
+    if conf.auth_strategy != identity.KEYSTONE:
+        return None
+    try:
+        from queueservice.api.middleware import keystone  # not installed where nobody wants it
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f'[DEFAULT] auth_strategy = keystone needs the package {error.name}: pip install queueservice[keystone].'
+        ) from None
+    return keystone.load(conf)
+
+
 def build_application(conf, services: Services):
-    """The WSGI application for the configured versions and limits."""
+    """The WSGI application for the configured versions and limits.
+
+    :raises ValueError: clients could not authenticate as it is configured; says why.
+    """
     transport = conf.transport
     any_client_id = None
     if transport.client_id_uuid_safe == 'off':
         any_client_id = (transport.min_length_client_id, transport.max_length_client_id)
     settings = app.Settings(
+        auth_strategy=conf.auth_strategy,
         admin_mode=conf.admin_mode,
         versions=(*conf.enable_deprecated_api_versions, '2'),
         any_client_id=any_client_id,
     )
-    application = app.build_app(services, settings, conf)
+    application = app.build_app(services, settings, conf, load_issuer(conf))
     begin_request = getattr(services.driver, 'begin_request', None)
     if begin_request is None:
         return application

@@ -26,3 +26,8 @@ graceful_timeout = 30
 
 # A control socket would be shared by every gunicorn of this user.
 control_socket_disable = True
+
+# What a client says of its own address and scheme means nothing here, and X_Project_Id is not X-Project-Id.
+forwarded_allow_ips = ''
+forwarder_headers = ''
+header_map = 'drop'

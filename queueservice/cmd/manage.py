@@ -1,6 +1,8 @@
 """queueservice-manage: what an operator does beside serving, one noun after the other."""
 
 import argparse
+import contextlib
+import datetime
 import importlib.metadata
 import sys
 
@@ -8,7 +10,8 @@ from oslo_config import cfg
 
 from queueservice import bootstrap
 from queueservice.conf import opts
-from queueservice.services import sealing
+from queueservice.model import errors as model_errors
+from queueservice.services import sealing, tokens
 from queueservice.storage import base, errors, loader
 
 #: Exit status where what was looked at is not as it should be, or could not be done ...
@@ -29,9 +32,15 @@ def main(argv: list[str] | None = None) -> int:
     try:
         conf = opts.load(arguments.config_file, arguments.config_dir)
         return arguments.verb(conf, arguments)
-    except (cfg.Error, loader.UnknownDriver, ValueError) as error:
-        print(f'queueservice-manage: {" ".join(str(error).split())}', file=sys.stderr)
-        return MISCONFIGURED
+    except (cfg.Error, loader.UnknownDriver, model_errors.Invalid, ValueError) as error:
+        return _fail(error, MISCONFIGURED)
+    except (errors.Unavailable, model_errors.ServiceError) as error:
+        return _fail(error, FAILED)
+
+
+def _fail(error, status):
+    print(f'queueservice-manage: {" ".join(str(error).split())}', file=sys.stderr)
+    return status
 
 
 # Storage
@@ -72,9 +81,6 @@ def prepare_storage(conf, arguments) -> int:
     driver = bootstrap.load_driver(conf)
     try:
         driver.prepare()
-    except errors.Unavailable as error:
-        print(f'queueservice-manage: {error}', file=sys.stderr)
-        return FAILED
     finally:
         driver.close()
     print(f'{driver.location} is prepared.')
@@ -99,8 +105,75 @@ def make_encryption_key(conf, arguments) -> int:
     return 0
 
 
+# Tokens
+
+
+def add_token(nouns) -> None:
+    parser = nouns.add_parser('token', help='what lets clients in')
+    verbs = parser.add_subparsers(required=True, metavar='VERB')
+    create = verbs.add_parser('create', help='make one; it stands alone on the last line, and is shown only then')
+    create.add_argument('--project', required=True, metavar='P', help='the project that it opens')
+    create.add_argument(
+        '--role', action='append', metavar='R', help='reader, member (if none is given), admin; repeatable'
+    )
+    create.add_argument('--name', default='', metavar='N', help='whose it is, for the list')
+    create.add_argument('--ttl', type=int, metavar='S', help='seconds that it can be used; else until it is revoked')
+    create.set_defaults(verb=create_token)
+    show = verbs.add_parser('list', help='show which there are, one a line; not the tokens themselves')
+    show.add_argument('--project', metavar='P', help='those of this project only')
+    show.set_defaults(verb=list_tokens)
+    revoke = verbs.add_parser('revoke', help='let one not be used any more, from ten seconds later at the latest')
+    revoke.add_argument('id', metavar='ID', help='as the list shows it')
+    revoke.set_defaults(verb=revoke_token)
+
+
+def create_token(conf, arguments) -> int:
+    with _open_tokens(conf) as service:
+        made, token = service.create(arguments.project, arguments.role or ['member'], arguments.name, arguments.ttl)
+    until = 'until it is revoked' if made.expires_at is None else f'until {_date(made.expires_at)}'
+    print(f'Token {made.id} opens project {made.project} as {", ".join(made.roles)} {until}.')
+    print('Keep it in a safe place: it cannot be shown again.')
+    print(token)
+    return 0
+
+
+def list_tokens(conf, arguments) -> int:
+    with _open_tokens(conf) as service:
+        for token in service.list(arguments.project):
+            until = 'for ever' if token.expires_at is None else f'until {_date(token.expires_at)}'
+            fields = token.id, token.project, ','.join(token.roles), _date(token.created_at), until, token.name
+            print('\t'.join(fields).rstrip())
+    return 0
+
+
+def revoke_token(conf, arguments) -> int:
+    with _open_tokens(conf) as service:
+        service.revoke(arguments.id)
+    print(f'Token {arguments.id} is revoked. Servers notice within {tokens.REMEMBERED:.0f} seconds.')
+    return 0
+
+
+@contextlib.contextmanager
+def _open_tokens(conf):
+    driver = bootstrap.load_driver(conf)
+    try:
+        if not driver.shared:
+            raise ValueError(
+                f'The storage driver "{conf.storage.driver}" keeps everything inside the server, where no token can be '
+                'put from here. Use sqlite or mongodb.'
+            )
+        driver.prepare()
+        yield bootstrap.build_services(driver).tokens
+    finally:
+        driver.close()
+
+
+def _date(instant):
+    return datetime.datetime.fromtimestamp(instant, datetime.UTC).strftime('%Y-%m-%dT%H:%M:%SZ')
+
+
 #: Each adds a subcommand whose `verb(conf, arguments)` does it and returns the exit status.
-NOUNS = (add_storage, add_encryption)
+NOUNS = (add_storage, add_encryption, add_token)
 
 
 if __name__ == '__main__':

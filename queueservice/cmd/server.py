@@ -26,6 +26,13 @@ NOT_READY = 1
 #: ... and where the service cannot start as it is set up.
 MISCONFIGURED = 2
 
+#: What the server says at its start.
+_AUTHENTICATION = {
+    'noauth': 'none; X-Project-Id is believed',
+    'tokens': 'tokens, as "queueservice-manage token create" makes them',
+    'keystone': 'Keystone, and tokens as "queueservice-manage token create" makes them',
+}
+
 
 class Refusal(Exception):
     """A reason not to start, in one line for the operator."""
@@ -76,6 +83,7 @@ class Server(base.BaseApplication):
             keys = _read_keys(conf)
             driver = _build_driver(conf)
             settings = _gunicorn_settings(conf, driver)
+            _check_authentication(conf, driver)
             if self._driver is not None and driver.location != self._driver.location:
                 _prepare(driver)
         except Refusal as refusal:
@@ -113,7 +121,7 @@ class Server(base.BaseApplication):
         print(f'queueservice {_version()} is listening on http://{shown}:{port}')
         print(f'  storage: {self._conf.storage.driver}, {self._driver.location}')
         print(f'  workers: {self.cfg.workers}, with {self.cfg.threads} threads each')
-        print('  authentication: none; X-Project-Id is believed', flush=True)
+        print(f'  authentication: {_AUTHENTICATION[self._conf.auth_strategy]}', flush=True)
 
     def _begin_work(self, worker):
         # Ctrl-C reaches the whole process group; only the arbiter acts on it, so that requests can finish.
@@ -175,10 +183,11 @@ def _read_keys(conf):
 
 def _gunicorn_settings(conf, driver):
     server = conf.server
-    if not server.allow_open_noauth and not _is_loopback(server.host):
+    if conf.auth_strategy == 'noauth' and not server.allow_open_noauth and not _is_loopback(server.host):
         raise Refusal(
             f'Without authentication only loopback addresses may be listened on, and {server.host} is none. '
-            'Set [server] allow_open_noauth = true if everybody who reaches it may use every project.'
+            'Set [DEFAULT] auth_strategy, or [server] allow_open_noauth = true if everybody who reaches it may use '
+            'every project.'
         )
     if not driver.shared and (server.workers or 1) > 1:
         raise Refusal(
@@ -198,7 +207,23 @@ def _gunicorn_settings(conf, driver):
         'loglevel': 'warning',
         'proc_name': 'queueservice-server',
         'control_socket_disable': True,
+        # What a client says of its own address and scheme means nothing, and X_Project_Id is not X-Project-Id.
+        'forwarded_allow_ips': '',
+        'forwarder_headers': '',
+        'header_map': 'drop',
     }
+
+
+def _check_authentication(conf, driver):
+    if conf.auth_strategy == 'tokens' and not driver.shared:
+        raise Refusal(
+            f'[DEFAULT] auth_strategy = tokens lets nobody in with the storage driver "{conf.storage.driver}", which '
+            'keeps no tokens. Use sqlite or mongodb.'
+        )
+    try:
+        bootstrap.load_issuer(conf)
+    except ValueError as error:
+        raise Refusal(' '.join(str(error).split())) from None
 
 
 def _is_loopback(host):

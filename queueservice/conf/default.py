@@ -4,6 +4,17 @@ from oslo_config import cfg
 
 GROUP = None
 OPTIONS = [
+    cfg.StrOpt(
+        'auth_strategy',
+        default='noauth',
+        choices=[
+            ('noauth', 'nobody has to: X-Project-Id and X-Roles are believed'),
+            ('tokens', 'with a token that "queueservice-manage token create" made'),
+            ('keystone', 'with a token of the Keystone that [keystone_authtoken] names, or one of the others'),
+        ],
+        help='How clients authenticate. Set it to "keystone" in an OpenStack and to "tokens" elsewhere as soon as '
+        'others than you can reach the service.',
+    ),
     cfg.BoolOpt(
         'admin_mode',
         default=False,

@@ -1,5 +1,6 @@
 """queueservice-manage as an operator meets it."""
 
+import hashlib
 import os
 import pathlib
 import subprocess
@@ -92,6 +93,67 @@ class ManageTest(testtools.TestCase):
             status, said, refusal = self.run_manage(*words, **environment)
             self.assertEqual((2, ''), (status, said))
             self.assertRegex(refusal, rf'\Aqueueservice-manage: .*{expected}.*\n\Z')
+
+    def test_tokens_are_made_listed_and_revoked_in_a_file(self):
+        self.make_list_and_revoke_tokens()
+
+    def test_tokens_are_made_listed_and_revoked_in_a_mongodb(self):
+        uri = mongodb.locate(mongodb.make_name(self))
+        self.make_list_and_revoke_tokens(OS_STORAGE__DRIVER='mongodb', OS_STORAGE__URI=uri)
+
+    def make_list_and_revoke_tokens(self, **environment):
+        def manage(*words):
+            status, said, refusal = self.run_manage('token', *words, **environment)
+            self.assertEqual((0, ''), (status, refusal))
+            return said.splitlines()
+
+        *_, token = manage('create', '--project', 'demo')
+        self.assertRegex(token, r'\Aqs_[A-Za-z0-9_-]{43}\Z')
+        options = ('--role', 'Reader', '--role', 'janitor', '--name', 'the night shift', '--ttl', '3600')
+        first_line, *_, other = manage('create', '--project', 'other', *options)
+        self.assertNotEqual(token, other)
+        self.assertRegex(first_line, r'\AToken [0-9a-f]{16} opens project other as reader, janitor until 2\S+Z\.\Z')
+
+        listed = manage('list')
+        self.assertNotIn(token, str(listed))
+        rows = [line.split('\t') for line in listed]
+        self.assertEqual([['demo', 'member'], ['other', 'reader,janitor']], [row[1:3] for row in rows])
+        self.assertEqual(['for ever'], rows[0][4:])
+        self.assertEqual('the night shift', rows[1][5])
+        self.assertEqual(listed[1:], manage('list', '--project', 'other'))
+
+        self.assertIn('is revoked', manage('revoke', rows[0][0])[0])
+        self.assertEqual(listed[1:], manage('list'))
+        status, _, refusal = self.run_manage('token', 'revoke', rows[0][0], **environment)
+        self.assertEqual(1, status)
+        self.assertIn('There is no token', refusal)
+
+    def test_a_token_itself_is_stored_nowhere(self):
+        _, said, _ = self.run_manage('token', 'create', '--project', 'demo')
+        token = said.split()[-1]
+        kept = b''.join(path.read_bytes() for path in (self.folder / 'queueservice').iterdir() if path.is_file())
+        self.assertIn(hashlib.sha256(token.encode()).hexdigest().encode(), kept)
+        self.assertNotIn(token.encode(), kept)
+
+    def test_the_memory_driver_keeps_no_tokens(self):
+        for verb in (('create', '--project', 'p'), ('list',), ('revoke', 'x')):
+            status, said, refusal = self.run_manage('token', *verb, OS_STORAGE__DRIVER='memory')
+            self.assertEqual((2, ''), (status, said))
+            self.assertRegex(refusal, r'\Aqueueservice-manage: .* Use sqlite or mongodb\.\n\Z')
+
+    def test_what_cannot_be_a_token_is_not_made(self):
+        for words in (
+            ('--project', ''),
+            ('--project', 'a,b'),
+            ('--project', 'p', '--role', 'a b'),
+            ('--project', 'p', '--name', 'x' * 256),
+            ('--project', 'p', '--name', 'a\tb'),
+            ('--project', 'p', '--ttl', '0'),
+        ):
+            status, said, refusal = self.run_manage('token', 'create', *words)
+            self.assertEqual((2, ''), (status, said))
+            self.assertEqual(1, len(refusal.splitlines()), refusal)
+        self.assertEqual((0, '', ''), self.run_manage('token', 'list'))
 
     def test_a_noun_and_a_verb_are_needed(self):
         for words in ((), ('storage',), ('storage', 'typo'), ('typo',)):
