@@ -149,7 +149,7 @@ class ContextMiddleware:
         if who is None:
             caller = Caller(namespace, project, client, self._read_roles(roles), base)
         else:
-            caller = Caller(namespace, project, client, who.roles, base, who.user, set(who.allowed))
+            caller = Caller(namespace, project, client, who.roles, base, who.user)
         if sum(map(len, filter(None, headers[:-1]))) <= _REMEMBERED_LENGTH:
             if len(self._callers) >= _REMEMBERED:
                 self._callers.clear()

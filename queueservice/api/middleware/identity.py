@@ -44,8 +44,7 @@ class Identity(msgspec.Struct, frozen=True):
 
     project: str
     user: str  # for people who read logs
-    roles: frozenset[str] = frozenset()
-    allowed: frozenset[str] = frozenset()  # policy rules that the credentials are good for without any role
+    roles: frozenset[str]
 
 
 class TokenIssuer(typing.Protocol):

@@ -25,7 +25,7 @@ class TestSignatures(testtools.TestCase):
         self.read.append((req.get_header('X-Project-Id'), resource))
         if req.get_header('URL-Signature') != 'good':
             raise falcon.HTTPNotFound()
-        return identity.Identity('p', 'signature', allowed=frozenset({'messages:get'}))
+        return identity.Identity('p', 'signature', frozenset({'member'}))
 
     def ask(self, authentication, **headers):
         headers = {name.replace('_', '-'): value for name, value in headers.items()}
@@ -35,7 +35,7 @@ class TestSignatures(testtools.TestCase):
     def test_a_good_one_is_good_under_every_strategy(self):
         for authentication in self.authentications:
             found, req = self.ask(authentication, URL_Signature='good', X_Project_Id='p', X_Roles='admin')
-            self.assertEqual(('p', {'messages:get'}, set()), (found.project, found.allowed, found.roles))
+            self.assertEqual(('p', {'member'}), (found.project, found.roles))
             self.assertIsNone(req.get_header('X-Project-Id') or req.get_header('X-Roles'))
         self.assertEqual([('p', 'resource')] * 2, self.read)
 
