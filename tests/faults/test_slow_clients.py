@@ -4,11 +4,12 @@ import contextlib
 import http.client
 import socket
 import time
+import unittest
 
 import testtools
 
 from tests.faults import slow_clients
-from tests.fixtures import server
+from tests.fixtures import nginx, server
 
 _SECONDS = 6
 _LONGEST = 2  # seconds that an innocent request may take
@@ -55,3 +56,29 @@ class ServerAloneTest(SlowClientsTestCase):
             stack.enter_context(contextlib.closing(connection))
             connection.request('GET', '/healthz')
             self.assertEqual(200, connection.getresponse().status)
+
+
+@unittest.skipUnless(nginx.COMMAND, nginx.MISSING)
+class FrontTest(SlowClientsTestCase):
+    """The shipped nginx configuration."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.front = nginx.Front(cls.server.port).start()
+        cls.addClassCleanup(cls.front.stop)
+
+    def assert_innocent_served(self, **counts):
+        super().assert_innocent_served(self.front.url, nginx.AUTHORIZATION, **counts)
+
+    def test_idle(self):
+        self.assert_innocent_served(idle=150, silent=150)
+
+    def test_slow_headers(self):
+        self.assert_innocent_served(slow_header=100)
+
+    def test_slow_bodies(self):
+        self.assert_innocent_served(slow_body=100)
+
+    def test_all_at_once(self):
+        self.assert_innocent_served(idle=150, silent=150, slow_header=50, slow_body=50)
