@@ -155,6 +155,12 @@ class TestNoLimits(LimitsTestCase):
     def test_answers_say_nothing_of_rates(self):
         self.assertEqual([], [name for name in self.get('/queues').headers if name.startswith('RateLimit')])
 
+    def test_a_limit_that_is_set_here_is_in_force_here_at_once(self):
+        self.get('/queues')
+        self.set_limits(requests_per_second=1)
+        self.get('/queues')
+        self.get('/queues', status=429)
+
     def test_where_only_documents_are_asked_for_nothing_is_read(self):
         self.get('/')
         self.assertEqual([], self.service.driver.calls)

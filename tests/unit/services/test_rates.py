@@ -1,6 +1,8 @@
 """A rate that several processes share, each with tokens of its own in memory."""
 
 import concurrent.futures
+import sys
+import threading
 
 import hypothesis
 import testtools
@@ -9,7 +11,7 @@ from hypothesis import strategies
 from queueservice.model import queues, quotas, rates
 from queueservice.services import quotas as quotas_service
 from queueservice.services import rates as rates_service
-from queueservice.storage import errors
+from queueservice.storage import errors, records, tables
 from tests.fixtures import clock, drivers, faulty
 
 WRITES = ('records.insert', 'records.replace')
@@ -117,7 +119,7 @@ class TestRate(testtools.TestCase):
     def test_what_nobody_used_for_a_while_leaves_no_record(self):
         service_rates = self.build(requests_per_second=10)
         ask(service_rates, 5)
-        [record] = self.driver.records.find(rates_service.tables.RATES, rates_service.records.Query()).records
+        [record] = self.driver.records.find(tables.RATES, records.Query()).records
         self.assertTrue(60 <= record['expires_at'] - self.clock() <= 61)
 
     # Faults
@@ -193,7 +195,43 @@ class TestRate(testtools.TestCase):
             self.assertLessEqual(allowed, rate * forward + rate + 1e-6)
 
     def test_threads_get_no_more_than_that_either(self):
-        processes = [self.build(requests_per_second=200) for _ in range(2)]
-        with concurrent.futures.ThreadPoolExecutor(16) as pool:
-            allowed = sum(pool.map(lambda index: ask(processes[index % 2], 25), range(32)))
-        self.assertEqual(200, allowed)
+        self.addCleanup(sys.setswitchinterval, sys.getswitchinterval())
+        sys.setswitchinterval(1e-6)
+        for number in range(5):
+            processes = [self.build(requests_per_second=200) for _ in range(2)]
+            project = f'project-{number}'
+
+            def work(index, processes=processes, project=project):
+                return ask(processes[index % 2], 25, project)
+
+            with concurrent.futures.ThreadPoolExecutor(16) as pool:
+                self.assertEqual(200, sum(pool.map(work, range(32))))
+
+    def test_of_many_threads_one_fetches_a_block(self):
+        process = self.build(requests_per_second=100)
+        gate = threading.Event()
+        find = self.driver.records.find
+
+        def find_slowly(table, query):
+            gate.wait(0.1)
+            return find(table, query)
+
+        self.driver.records.find = find_slowly
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            self.assertEqual(8, sum(pool.map(lambda _: ask(process), range(8))))
+        self.assertEqual(1, self.count_writes())
+
+    def test_a_block_that_another_process_took_first_is_not_taken_twice(self):
+        first, second = self.build(requests_per_second=10), self.build(requests_per_second=10)
+        ask(first)
+        find = self.driver.records.find
+
+        def find_late(table, query):
+            found = find(table, query)
+            if table is tables.RATES:
+                self.driver.records.find = find
+                ask(second, 20)  # whatever is left
+            return found
+
+        self.driver.records.find = find_late
+        self.assertEqual(1, ask(first, 20))  # what it held
