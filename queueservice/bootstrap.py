@@ -4,7 +4,9 @@ import collections.abc
 import time
 
 import msgspec
+from oslo_log import log
 
+from queueservice import logs
 from queueservice.api import app
 from queueservice.api.middleware import identity
 from queueservice.model import limits as limits_module
@@ -71,6 +73,13 @@ def read_keys(conf) -> list[sealing.Key]:
 def read_signing_secrets(conf) -> list[bytes]:
     """What pre-signed URLs are signed with, as configured."""
     return [secret.encode() for secret in conf.signed_url.secret_key or ()]
+
+
+def setup_logging(conf) -> None:
+    """Let log lines be as `logs` says, unless the operator configures Python's logging with a file of its own."""
+    log.setup(conf, 'queueservice')
+    if not conf.log_config_append:
+        logs.setup(conf.use_json)
 
 
 def load_driver(conf) -> base.Driver:

@@ -8,15 +8,13 @@ uses it first, and again after a fork.
 import atexit
 import os
 
-from oslo_log import log
-
 from queueservice import bootstrap
 from queueservice.conf import opts
 
 
 def build_application():
     conf = opts.load()
-    log.setup(conf, 'queueservice')
+    bootstrap.setup_logging(conf)
     keys = bootstrap.read_keys(conf)
     driver = bootstrap.load_driver(conf)
     driver.prepare()

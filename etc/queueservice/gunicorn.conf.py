@@ -31,3 +31,8 @@ control_socket_disable = True
 forwarded_allow_ips = ''
 forwarder_headers = ''
 header_map = 'drop'
+
+# Bytes of the first line of a request, its headers, and bytes of each of them.
+limit_request_line = 8000
+limit_request_fields = 64
+limit_request_field_size = 8190

@@ -54,7 +54,7 @@ def handle_service_error(req, resp, error, params) -> None:
 
 
 def handle_unavailable(req, resp, error, params) -> None:
-    _LOG.error('The storage does not answer (%s): %s', getattr(req.context, 'request_id', '-'), error)
+    _LOG.error('The storage does not answer: %s', error)
     raise falcon.HTTPError(
         falcon.HTTP_503,
         title='Service temporarily unavailable',
@@ -65,7 +65,7 @@ def handle_unavailable(req, resp, error, params) -> None:
 
 def handle_fault(req, resp, error, params) -> None:
     request_id = getattr(req.context, 'request_id', '-')
-    _LOG.exception('Request %s failed', request_id)
+    _LOG.exception('%s %s failed', req.method, req.path)
     raise falcon.HTTPError(
         falcon.HTTP_500,
         title='Internal server error',

@@ -11,10 +11,9 @@ import sys
 from gunicorn import arbiter
 from gunicorn.app import base
 from oslo_config import cfg
-from oslo_log import log
 
 from queueservice import bootstrap
-from queueservice.cmd import connections
+from queueservice.cmd import listener
 from queueservice.conf import opts
 from queueservice.services import sealing
 from queueservice.storage import base as storage_base
@@ -93,7 +92,7 @@ class Server(base.BaseApplication):
             conf, driver, keys = self._conf, self._driver, self._keys
             settings = _gunicorn_settings(conf, driver)
         self._conf, self._driver, self._keys = conf, driver, keys
-        log.setup(conf, 'queueservice')
+        bootstrap.setup_logging(conf)
         for name, value in settings.items():
             self.cfg.set(name, value)
         self.cfg.set('when_ready', self._announce)
@@ -199,11 +198,15 @@ def _gunicorn_settings(conf, driver):
         'bind': f'{host}:{server.port}',
         'workers': server.workers or (min(os.cpu_count() or 1, 8) if driver.shared else 1),
         'threads': server.threads,
-        'worker_class': connections.ThreadWorker,
+        'worker_class': listener.Worker,
+        'logger_class': listener.Logger,
         # Seconds that a silent connection stays open; it takes no thread. nginx.conf lets go of its own sooner.
         'keepalive': 5,
         'accesslog': '-' if server.access_log else None,
         'graceful_timeout': server.graceful_timeout,
+        'limit_request_line': server.limit_request_line,
+        'limit_request_fields': server.limit_request_fields,
+        'limit_request_field_size': server.limit_request_field_size,
         'loglevel': 'warning',
         'proc_name': 'queueservice-server',
         'control_socket_disable': True,

@@ -35,6 +35,29 @@ OPTIONS = [
     ),
     cfg.BoolOpt('access_log', default=False, help='Log one line for each request.'),
     cfg.IntOpt(
+        'limit_request_line',
+        default=8000,
+        min=1024,
+        max=8190,
+        help='The most bytes of the first line of a request: its method, path and query. A request that names 100 '
+        'messages and 100 claims to delete needs about 5100. A longer one is answered with 414.',
+    ),
+    cfg.IntOpt(
+        'limit_request_fields',
+        default=64,
+        min=16,
+        max=1024,
+        help='The most headers of a request. Count those that your proxies add. One with more is answered with 431.',
+    ),
+    cfg.IntOpt(
+        'limit_request_field_size',
+        default=8190,
+        min=1024,
+        max=65536,
+        help='The most bytes of one header of a request, its name included. Raise it if your tokens are longer. A '
+        'request with a longer one is answered with 431.',
+    ),
+    cfg.IntOpt(
         'graceful_timeout',
         default=30,
         min=1,

@@ -151,8 +151,7 @@ class ServerTest(FunctionalTestCase):
     def test_logs_requests_on_demand(self):
         with server.Server('--access-log', OS_STORAGE__DRIVER='memory') as running:
             call(running.port, 'GET', '/v2/queues?limit=3')
-            time.sleep(0.2)
-            self.assertIn('GET /v2/queues?limit=3', running.output())
+            self.wait_for(lambda: 'GET /v2/queues?..." 200' in running.output())
 
     def test_takes_options_from_files_and_environment(self):
         state = self.directory()

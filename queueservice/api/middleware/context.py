@@ -16,6 +16,7 @@ from urllib import parse
 import falcon
 import msgspec
 
+from queueservice import logs
 from queueservice.api.middleware import identity
 from queueservice.model import errors, queues
 
@@ -74,6 +75,8 @@ class ContextMiddleware:
     def process_request(self, req, resp):
         context = req.context
         context.request_id = request_id = next(_request_ids)
+        header = req.env.get
+        logs.begin_request(request_id, header('HTTP_X_OPENSTACK_REQUEST_ID') or header('HTTP_X_REQUEST_ID'))
         resp.set_header('X-Openstack-Request-Id', request_id)
         if req.path.startswith(_SHORT):
             context.url_project = None

@@ -1,6 +1,7 @@
 """What every resource is made with."""
 
 from queueservice.api import dialects, operations
+from queueservice.services import audit
 
 
 class Resource:
@@ -21,6 +22,11 @@ class Resource:
     def __init__(self, services, dialect: dialects.V2):
         self.services = services
         self.dialect = dialect
+
+    def audit(self, req, action: str, **facts) -> None:
+        """Write in the audit log that the caller did this; `facts` as in `services.audit.record`."""
+        caller = req.context.caller
+        audit.record(action, project=caller.project, user=caller.user, roles=caller.roles, **facts)
 
 
 class PublicResource:

@@ -55,6 +55,7 @@ class ProjectItem(base.Resource):
         _check(project_id)
         changes = media.decode(media.read(req, *_SIZE), _DECODER)
         self.services.quotas.change(project_id, changes.limits)
+        self.audit(req, 'project.limits', of_project=project_id, limits=changes.limits)
         self._show(resp, project_id)
 
     def _show(self, resp, project_id):

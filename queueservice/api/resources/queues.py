@@ -97,6 +97,7 @@ class QueueItem(base.Resource):
 
     def on_delete(self, req, resp, queue_name):
         self.services.queues.delete(req.context.queue)
+        self.audit(req, 'queue.delete', queue=queue_name)
         resp.status = falcon.HTTP_204
 
     def _read_new(self, req):
@@ -153,6 +154,9 @@ class QueueItemV2(QueueItem):
         media.check_value(raw, 'The patch')
         operations = [_read_operation(one) for one in sent]
         queue = self.services.queues.patch_metadata(req.context.queue, operations)
+        reserved = metadata_model.attributes(self.services.limits).keys() & {one.key for one in operations}
+        if reserved:
+            self.audit(req, 'queue.update', queue=queue_name, attributes=sorted(reserved))
         resp.data = media.encode(_show_metadata(self, queue.metadata))
 
 
@@ -215,6 +219,7 @@ class QueuePurge(base.Resource):
         wanted = media.decode(raw, _PURGE, {'resource_types': choices}).resource_types if raw else choices
         if 'messages' in wanted:
             self.services.queues.purge(req.context.queue)
+            self.audit(req, 'queue.purge', queue=queue_name)
         resp.status = falcon.HTTP_204
 
 

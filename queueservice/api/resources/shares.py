@@ -24,6 +24,9 @@ class QueueShare(base.Resource):
         wanted = media.decode(raw, _SHARE, _CHOICES)
         signed = self.services.shares.sign(req.context.queue, wanted.paths, wanted.methods, wanted.expires)
         grant = signed.grant
+        self.audit(
+            req, 'queue.share', queue=queue_name, paths=grant.paths, methods=grant.methods, expires=grant.expires
+        )
         resp.data = media.encode(
             schemas.ShareOut(grant.paths, grant.methods, grant.project, grant.expires, signed.signature)
         )

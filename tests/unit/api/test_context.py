@@ -10,7 +10,7 @@ class TestRequestIds(testtools.TestCase):
     def take(self):
         """The id of a request that comes now."""
         middleware = context.ContextMiddleware(identity.Authentication(identity.NOAUTH, None), False, context.read_uuid)
-        request = types.SimpleNamespace(context=types.SimpleNamespace(), path='/v2/queues/demo')
+        request = types.SimpleNamespace(context=types.SimpleNamespace(), path='/v2/queues/demo', env={})
         middleware.process_request(request, types.SimpleNamespace(set_header=lambda *_: None))
         return request.context.request_id
 

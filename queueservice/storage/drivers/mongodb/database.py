@@ -148,7 +148,7 @@ class Database:
             with pymongo.timeout(self.time_left()):
                 writable = self.hello()['isWritablePrimary']
         except pymongo_errors.PyMongoError as error:
-            raise errors.Unavailable(f'{self.location}: {error}') from error
+            raise errors.Unavailable(f'{self.location}: {describe(error)}') from error
         if not writable:
             raise errors.Unavailable(f'{self.location} takes no writes.')
 
@@ -169,6 +169,11 @@ def _leave_all():
 os.register_at_fork(after_in_child=_leave_all)
 
 
+def describe(error: pymongo_errors.PyMongoError) -> str:
+    """What an error says, without the documents that some of them repeat: those are the tenants'."""
+    return str(error).partition(', full error:')[0]
+
+
 def verb(method):
     """Make a method of a store one verb of its port: bounded in time as a whole, no error of pymongo escapes it."""
 
@@ -178,6 +183,6 @@ def verb(method):
             with pymongo.timeout(self._database.time_left()):
                 return method(self, *arguments, **options)
         except pymongo_errors.PyMongoError as error:
-            raise errors.Unavailable(f'MongoDB did not do it: {error}') from error
+            raise errors.Unavailable(f'MongoDB did not do it: {describe(error)}') from error
 
     return bounded

@@ -37,7 +37,7 @@ class Driver:
             with pymongo.timeout(_PREPARATION):
                 schema.prepare(self._database)
         except pymongo_errors.PyMongoError as error:
-            raise errors.Unavailable(f'{self.location} could not be prepared: {error}') from error
+            raise errors.Unavailable(f'{self.location} could not be prepared: {database.describe(error)}') from error
 
     def check(self) -> list[base.Finding]:
         """Look at the server and at what `prepare` makes, and change nothing."""
