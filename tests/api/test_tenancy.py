@@ -2,7 +2,7 @@
 
 from queueservice.model import queues
 from tests.api import base, walk
-from tests.fixtures import tables
+from tests.fixtures import issuer, services, tables
 
 _OWNER = 'project-1'
 _INTRUDER = 'project-2'
@@ -28,15 +28,19 @@ class TenancyTestCase(walk.WalkTestCase):
 
     def assert_kept_out(self, step, fields, owner=_OWNER, **intruder):
         """The request leads the intruder to nothing of the owner's, and changes nothing there."""
-        before = self.snapshot(fields, owner)
-        self.assertIn(self.SECRET, str(before))
-        answer = self.take(step, fields, **intruder)
+        answer = self.take_in_vain(step, fields, owner, **intruder)
         self.assertLess(answer.status_int, 500)
-        self.assertNotIn(self.SECRET, answer.text)
         if step.method in ('GET', 'PATCH') and ('{message_id}' in step.route or '{claim_id}' in step.route):
             self.assertEqual(404, answer.status_int)
         if '{project_id}' in step.route:
             self.assertEqual(404 if step.method == 'GET' else 403, answer.status_int)
+
+    def take_in_vain(self, step, fields, owner, **intruder):
+        """The answer to a request that neither shows nor changes anything of the owner's."""
+        before = self.snapshot(fields, owner)
+        self.assertIn(self.SECRET, str(before))
+        answer = self.take(step, fields, **intruder)
+        self.assertNotIn(self.SECRET, answer.text)
         self.assertEqual(before, self.snapshot(fields, owner))
         return answer
 
@@ -71,6 +75,62 @@ class TestEveryRoute(TenancyTestCase):
     @tables.each(*[row for row in walk.steps() if row[1].version == '1'])
     def test_queues_of_a_project_are_not_found_without_one(self, step):
         self.assert_kept_out(step, self.fill(), project=base.ABSENT)
+
+
+class TestEveryRouteWithTokens(TenancyTestCase):
+    """The same where everybody authenticates. Each request claims beside its token to be the owner, and an admin."""
+
+    settings = {'admin_mode': True, 'auth_strategy': 'tokens'}
+
+    def setUp(self):
+        super().setUp()
+        self.tokens = {base.ABSENT: base.ABSENT}
+
+    def make_token(self, project):
+        return self.service.services.tokens.create(project, ['member'])[1]
+
+    def request(self, method, path, body=b'', *, project=_OWNER, headers=None, **options):
+        if project not in self.tokens:
+            self.tokens[project] = self.make_token(project)
+        claims = {'X-Auth-Token': self.tokens[project], 'X-Roles': 'admin', 'X-Service-Roles': 'admin'}
+        return super().request(method, path, body, project=_OWNER, headers={**(headers or {}), **claims}, **options)
+
+    @tables.each(*walk.steps())
+    def test_ids_of_another_project_lead_nowhere(self, step):
+        self.assert_kept_out(step, self.fill(), project=_INTRUDER)
+
+    @tables.each(*walk.steps())
+    def test_they_lead_nowhere_in_a_queue_of_the_same_name(self, step):
+        fields = self.fill()
+        self.make_queue(project=_INTRUDER)
+        self.post_messages('mine', project=_INTRUDER)
+        self.assert_kept_out(step, fields, project=_INTRUDER)
+
+    @tables.each(*walk.steps())
+    def test_the_project_of_a_url_is_found_by_its_own_tokens_only(self, step):
+        answer = self.take_in_vain(step, self.fill(), _OWNER, project=_INTRUDER, prefix=f'/{_OWNER}')
+        self.assertEqual(404, answer.status_int)
+
+    @tables.each(*walk.steps())
+    def test_without_a_token_there_is_nothing(self, step):
+        fields = self.fill()
+        for prefix in ('', f'/{_OWNER}'):
+            answer = self.take_in_vain(step, fields, _OWNER, project=base.ABSENT, prefix=prefix)
+            self.assertEqual(401, answer.status_int)
+
+
+class TestEveryRouteWithKeystone(TestEveryRouteWithTokens):
+    """And where Keystone says who it is."""
+
+    settings = {'admin_mode': True, 'auth_strategy': 'keystone'}
+
+    def setUp(self):
+        super().setUp()
+        self.issuer = issuer.Issuer()
+        self.use(services.Service(self.make_driver(), issuer=self.issuer, **self.settings))
+
+    def make_token(self, project):
+        return self.issuer.make(project)
 
 
 @base.in_versions('1', '1.1', '2')
