@@ -4,8 +4,8 @@ More than a thousand distinct requests, sent as they are over sockets: no HTTP l
 answered within ten seconds, by no status of 5xx, without a word of what the service is made of or of what another
 project keeps; and the connection must be as good as new afterwards, or closed.
 
-Against any server: ``python -m tests.faults.hostile --url http://127.0.0.1:8888``; with ``--token`` (of one project)
-and ``--other-token`` (of another one) where it authenticates. It leaves queues named ``hostile*`` behind.
+Against any server: ``python -m tests.faults.hostile --url http://127.0.0.1:8888``; where it authenticates, with
+``--token PROJECT:TOKEN`` twice, of two projects. It leaves queues named ``hostile*`` behind.
 """
 
 import argparse
@@ -175,16 +175,14 @@ class Defect(typing.NamedTuple):
 class Suite:
     """Asks one server everything, as one project, while another one has something to lose.
 
-    :param token: what the first project is known by; None: the server believes what it is told.
-    :param other_token: the same of the other project.
+    :param askers: both of them, where the server does not believe what it is told.
     """
 
-    def __init__(self, url: str, token: str | None = None, other_token: str | None = None):
+    def __init__(self, url: str, askers: tuple[Asker, Asker] | None = None):
         mark = secrets.token_hex(4)
         self._connection = Connection(url)
-        self._authenticated = token is not None
-        self._asker = Asker(f'hostile-{mark}', token)
-        self._victim = Asker(f'other-{mark}', other_token)
+        self._authenticated = askers is not None
+        self._asker, self._victim = askers or (Asker(f'hostile-{mark}'), Asker(f'other-{mark}'))
         self.secret = f'secret-{secrets.token_hex(16)}'
         self._queue = f'hostile-{mark}'
         self._probes = itertools.count()
@@ -306,13 +304,18 @@ class Suite:
 def main() -> int:
     parser = argparse.ArgumentParser(prog='python -m tests.faults.hostile', description=__doc__.splitlines()[0])
     parser.add_argument('--url', required=True, help='where the server listens, as in http://127.0.0.1:8888')
-    parser.add_argument('--token', help='a token of a project, where the server authenticates')
-    parser.add_argument('--other-token', help='a token of another project, which must not be harmed')
+    parser.add_argument(
+        '--token',
+        action='append',
+        default=[],
+        metavar='PROJECT:TOKEN',
+        help='for servers that authenticate, twice: who asks, and another project, which must not be harmed',
+    )
     parser.add_argument('--group', action='append', help='ask only these; repeatable')
     arguments = parser.parse_args()
-    if (arguments.token is None) != (arguments.other_token is None):
-        parser.error('--token and --other-token go together')
-    suite = Suite(arguments.url, arguments.token, arguments.other_token)
+    if len(arguments.token) not in (0, 2):
+        parser.error('--token is given twice, or not at all')
+    suite = Suite(arguments.url, tuple(Asker(*token.rsplit(':', 1)) for token in arguments.token) or None)
     chosen = [case for case in suite.cases() if not arguments.group or case.group in arguments.group]
     began = time.monotonic()
     defects = suite.run(chosen)

@@ -4,6 +4,7 @@ import itertools
 import re
 import typing
 
+from queueservice.model import tokens
 from tests.api import base, walk
 
 
@@ -387,35 +388,7 @@ def tenant_cases(victim: dict, project: str, authenticated: bool):
             target = f'{path}/{project}{step.asked.format_map(victim)}'.encode()
             yield Case('tenants', f'{sentence} under its path', step.method, target, headers, body=step.sent)
     target = b'/v2/queues/%b/messages?echo=true&include_claimed=true' % victim['queue_name'].encode()
-    if authenticated:
-        path = target.partition(b'?')[0]
-        named = {'X-Project-Id': project.encode()}
-        confirmed = {
-            'X-Identity-Status': b'Confirmed',
-            'X-Roles': b'admin',
-            'X-User-Id': b'a',
-            'X-Service-Roles': b'service',
-        }
-        signed = {
-            'URL-Signature': b'0' * 64,
-            'URL-Expires': b'2999-01-01T00:00:00',
-            'URL-Methods': b'GET',
-            'URL-Paths': path,
-        }
-        for name, headers in (
-            ('no token', {}), ('an empty token', {'X-Auth-Token': b''}),
-            ('a token of nobody', {'X-Auth-Token': b'a' * 43}),
-            ('its own name as a token', {'X-Auth-Token': project.encode()}),
-            ('a bearer', {'Authorization': b'Bearer a'}), ('an empty bearer', {'Authorization': b'Bearer '}),
-            ('basic', {'Authorization': b'Basic YWRtaW46YWRtaW4='}), ('roles', confirmed),
-            ('an empty signature', {**signed, 'URL-Signature': b''}), ('a signature', signed),
-            ('a signature of nothing', {'URL-Signature': b'0' * 64}),
-            ('a signature and roles', {**signed, **confirmed}),
-        ):  # fmt: skip
-            yield Case(
-                'tenants', f'with {name} instead of a token', 'GET', target, {'X-Auth-Token': None, **named, **headers}
-            )
-            yield Case('tenants', f'with {name} beside the token', 'GET', target, {**named, **headers})
+    yield from credential_cases(target, project, authenticated)
     for name, claimed in (
         ('twice', None), ('in capitals', project.upper()), ('with a dot', f'{project}.'),
         ('with a star', f'{project[:-1]}*'), ('as a regex', f'^{project}$'), ('as a wildcard', f'{project[:-1]}_'),
@@ -438,6 +411,38 @@ def tenant_cases(victim: dict, project: str, authenticated: bool):
             lines=(twin + b': ' + project.encode(),),
             protocol=True,
         )
+
+
+def credential_cases(target: bytes, project: str, authenticated: bool):
+    """Credentials that open nothing, with the name of the project that they should open."""
+    named = {'X-Project-Id': project.encode()}
+    ends = {'URL-Expires': b'2999-01-01T00:00:00'}
+    signed = {'URL-Signature': b'0' * 64, 'URL-Methods': b'GET', 'URL-Paths': target.partition(b'?')[0], **ends}
+    confirmed = {
+        'X-Identity-Status': b'Confirmed',
+        'X-Roles': b'admin',
+        'X-User-Id': b'a',
+        'X-Service-Roles': b'service',
+    }
+    refused = {
+        'a token of nobody': {'X-Auth-Token': tokens.new_token().encode()},
+        'a token of nobody as a bearer': {'Authorization': f'Bearer {tokens.new_token()}'.encode()},
+        'a signature': signed, 'a signature of nothing': {'URL-Signature': b'0' * 64},
+        'a signature and roles': {**signed, **confirmed}, 'a signature without an end': {**signed, 'URL-Expires': b''},
+    }  # fmt: skip
+    # Without authentication these are as good as none, and the name of the project is believed.
+    believed = {
+        'nothing': {}, 'an empty token': {'X-Auth-Token': b''}, 'an empty bearer': {'Authorization': b'Bearer '},
+        'somebody else\'s token': {'X-Auth-Token': b'gAAAAA' + b'a' * 177},
+        'the project as a token': {'X-Auth-Token': project.encode()}, 'a bearer': {'Authorization': b'Bearer a'},
+        'basic': {'Authorization': b'Basic YWRtaW46YWRtaW4='}, 'roles': confirmed,
+        'an empty signature': {**signed, 'URL-Signature': b''},
+    }  # fmt: skip
+    for name, headers in (refused | believed if authenticated else refused).items():
+        instead = {'X-Auth-Token': None, **named, **headers}
+        yield Case('tenants', f'{name} instead of a token', target=target, headers=instead)
+        if authenticated:
+            yield Case('tenants', f'{name} beside the token', target=target, headers={**named, **headers})
 
 
 def cases(victim: dict, project: str, authenticated: bool = False) -> list[Case]:

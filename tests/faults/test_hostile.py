@@ -1,8 +1,12 @@
-"""The hostile requests of `hostile.py`: a part of them for each driver, so that together all of them are sent."""
+"""The hostile requests of `hostile_cases.py`: all of them, shared out among the drivers, with and without tokens."""
 
+import collections
 import contextlib
+import os
 import re
 import socketserver
+import subprocess
+import sys
 import threading
 from unittest import mock
 
@@ -13,34 +17,83 @@ from tests.fixtures import mongodb, server, tables
 
 #: Groups that are asked everywhere.
 _ALWAYS = ('smuggling', 'protocol', 'sizes', 'tenants')
-_PARTS = 3
+_PARTS = 6
 
 
-class HostileTest(testtools.TestCase):
-    def assert_unharmed(self, part, *options, **environment):
-        with server.Server(*options, **environment) as running:
-            suite = hostile.Suite(running.url)
-            rest = []
-            chosen = []
-            for case in suite.cases():
-                (chosen if case.group in _ALWAYS else rest).append(case)
-            chosen += rest[part::_PARTS]
-            self.assertGreater(len(chosen), 1000)
-            defects = suite.run(chosen)
-            said = running.output()
+_PROJECTS = ('asks', 'other')
+
+
+class TestCases(testtools.TestCase):
+    def test_they_are_many_and_each_is_another(self):
+        fields = collections.defaultdict(str, queue_name='q', project_id='p')
+        cases = hostile_cases.cases(fields, 'p', authenticated=True)
+        asker = hostile.Asker('asks', 'token')
+        self.assertGreater(len({asker.write(case, 'host') for case in cases}), 8000)
+        self.assertEqual(len(cases), len({(case.group, case.name) for case in cases}))
+
+
+class HostileTestCase(testtools.TestCase):
+    def start(self, *options, **environment):
+        running = server.Server(*options, **environment)
+        self.addCleanup(running.remove)
+        running.start()
+        self.addCleanup(running.stop)
+        return running
+
+    def assert_unharmed(self, running, part, tokens=None):
+        askers = tuple(hostile.Asker(*pair) for pair in zip(_PROJECTS, tokens, strict=True)) if tokens else None
+        suite = hostile.Suite(running.url, askers)
+        self.addCleanup(suite.close)
+        cases = suite.cases()
+        chosen = [case for case in cases if case.group in _ALWAYS]
+        chosen += [case for case in cases if case.group not in _ALWAYS][part::_PARTS]
+        self.assertGreater(len(chosen), 1000)
+        defects = suite.run(chosen)
         self.assertEqual([], [f'{one.case.group}: {one.case.name}: {one.what}' for one in defects])
+        said = running.output()
         self.assertNotIn('Traceback', said)
         self.assertNotIn(suite.secret, said)
 
+
+class TestHeadersBelieved(HostileTestCase):
     def test_memory(self):
-        self.assert_unharmed(0, OS_STORAGE__DRIVER='memory')
+        self.assert_unharmed(self.start(OS_STORAGE__DRIVER='memory'), 0)
 
     def test_sqlite(self):
-        self.assert_unharmed(1, '--workers', '2')
+        self.assert_unharmed(self.start('--workers', '2'), 1)
 
     def test_mongodb(self):
         uri = mongodb.locate(mongodb.make_name(self))
-        self.assert_unharmed(2, '--workers', '2', OS_STORAGE__DRIVER='mongodb', OS_STORAGE__URI=uri)
+        self.assert_unharmed(self.start('--workers', '2', OS_STORAGE__DRIVER='mongodb', OS_STORAGE__URI=uri), 2)
+
+
+class TestTokensNeeded(HostileTestCase):
+    def make_tokens(self, running, **environment):
+        return [
+            subprocess.run(
+                [sys.executable, '-m', 'queueservice.cmd.manage', 'token', 'create', '--project', project],
+                env={**os.environ, 'XDG_STATE_HOME': str(running.state), **environment},
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout.splitlines()[-1]
+            for project in _PROJECTS
+        ]
+
+    def test_memory(self):
+        application = 'tests.fixtures.application_in_memory'
+        command = (sys.executable, '-m', 'gunicorn', '--worker-class', 'gthread', '--threads', '8', application)
+        running = self.start(command=command, PROJECTS=','.join(_PROJECTS))
+        self.assert_unharmed(running, 3, re.findall('^TOKEN .*:(.*)$', running.output(), re.MULTILINE))
+
+    def test_sqlite(self):
+        running = self.start('--workers', '2', OS_DEFAULT__AUTH_STRATEGY='tokens')
+        self.assert_unharmed(running, 4, self.make_tokens(running))
+
+    def test_mongodb(self):
+        named = {'OS_STORAGE__DRIVER': 'mongodb', 'OS_STORAGE__URI': mongodb.locate(mongodb.make_name(self))}
+        running = self.start('--workers', '2', OS_DEFAULT__AUTH_STRATEGY='tokens', **named)
+        self.assert_unharmed(running, 5, self.make_tokens(running, **named))
 
 
 def _answer(body=b'', status=200, headers=b''):
@@ -51,6 +104,10 @@ class _Handler(socketserver.StreamRequestHandler):
     """Answers whatever it is asked with `self.server.answer`, but probes as they should be."""
 
     def handle(self):
+        with contextlib.suppress(ConnectionError):
+            self._answer()
+
+    def _answer(self):
         while True:
             asked = self.rfile.readline()
             for line in self.rfile:
@@ -63,8 +120,7 @@ class _Handler(socketserver.StreamRequestHandler):
             if answer is None:
                 self.rfile.read()
                 return
-            with contextlib.suppress(OSError):
-                self.wfile.write(answer)
+            self.wfile.write(answer)
             if not answer:
                 return
 
