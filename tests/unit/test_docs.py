@@ -142,6 +142,42 @@ class TestReference(testtools.TestCase):
         self.assertEqual(expected, self.entries)
 
 
+class TestHardening(testtools.TestCase):
+    """What the page on security says of the unit and the container."""
+
+    ETC = ROOT / 'etc' / 'queueservice'
+
+    def test_the_unit_takes_all_rights_away(self):
+        lines = (self.ETC / 'queueservice-server.service').read_text().splitlines()
+        for line in (
+            'User=queueservice',
+            'UMask=0077',
+            'CapabilityBoundingSet=',
+            'MemoryDenyWriteExecute=yes',
+            'NoNewPrivileges=yes',
+            'PrivateDevices=yes',
+            'PrivateTmp=yes',
+            'PrivateUsers=yes',
+            'ProtectHome=yes',
+            'ProtectProc=invisible',
+            'ProtectSystem=strict',
+            'RestrictNamespaces=yes',
+            'SystemCallFilter=@system-service',
+            'SystemCallFilter=~@privileged @resources',
+        ):
+            self.assertIn(line, lines)
+
+    def test_the_container_is_not_root(self):
+        text = (self.ETC / 'Containerfile').read_text()
+        self.assertRegex(text, r'(?m)^USER 10001$')
+        for copied in re.findall(r'(?m)^COPY ((?:\S+ )+)/source', text):
+            for name in copied.split():
+                self.assertTrue((ROOT / name).exists(), name)
+
+    def test_reports_go_nowhere_that_does_not_exist(self):
+        self.assertNotIn('@', (ROOT / 'SECURITY.rst').read_text())
+
+
 class TestEntryPoints(testtools.TestCase):
     def test_every_entry_point_loads(self):
         entries = [
