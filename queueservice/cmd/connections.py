@@ -10,6 +10,9 @@ from gunicorn.workers import gthread
 
 #: Seconds that a thread waits for the next bytes of a request that has begun, or for a client to take its answer.
 _STALL = 10
+#: Bytes of a body that is refused which are read away for the sake of the connection, and the seconds for that.
+_READ_AWAY = 1024 * 1024
+_READING_AWAY = 5
 
 
 class ThreadWorker(gthread.ThreadWorker):
@@ -32,3 +35,11 @@ class ThreadWorker(gthread.ThreadWorker):
         conn.timeout = time.monotonic() + self.cfg.keepalive
         self.pending_conns.append(conn)
         self.poller.register(conn.sock, selectors.EVENT_READ, functools.partial(self.on_pending_socket_readable, conn))
+
+    def handle_request(self, req, conn):
+        kept = super().handle_request(req, conn)
+        if kept:
+            # A proxy hands on the whole of a body that it has, whatever the answer. gunicorn would read 64 KiB of it
+            # and close the connection, and the proxy would take that for a fault of the server.
+            conn.parser.finish_body(time.monotonic() + _READING_AWAY, _READ_AWAY)
+        return kept

@@ -171,6 +171,20 @@ class PasswordsTest(FrontTestCase):
         (line,) = [line for line in map(json.loads, log.splitlines()) if line['path'] == '/v2/queues/logged/messages']
         self.assertEqual(('GET', '200', nginx.PROJECT), (line['method'], line['status'], line['user']))
 
+    def test_logs_only_ascii(self):
+        with socket.create_connection(('127.0.0.1', self.front.port), timeout=10) as connection:
+            connection.sendall(
+                b'GET /v2/queues/\xff?x HTTP/1.1\r\nHost: x\r\nAuthorization: Basic /zpz\r\nConnection: close\r\n\r\n'
+            )
+            self.assertIn(b' 401 ', connection.recv(100))
+        deadline = time.monotonic() + 10
+        logged = []
+        while not logged and time.monotonic() < deadline:
+            lines = [json.loads(line) for line in self.front.access_log().splitlines()]
+            logged = [line['user'] for line in lines if (line['status'], line['path']) == ('401', '-')]
+            time.sleep(0.05)
+        self.assertEqual(['-'], logged)
+
     def test_a_server_that_does_not_answer_is_503(self):
         with nginx.Front(server.free_port()) as front:
             answer = self.ask('POST', '/v2/queues/q/messages', b'{}', front=front)
@@ -209,6 +223,26 @@ class PasswordsTest(FrontTestCase):
                         statuses.append(answer.status)
             thread.join()
         self.assertEqual(([204, 503], 2), (statuses, len(asked)))
+
+
+@unittest.skipUnless(nginx.COMMAND, nginx.MISSING)
+class ServerTest(testtools.TestCase):
+    """Before the real server."""
+
+    def test_what_the_service_refuses_unread_is_its_own_answer_and_harms_no_other(self):
+        body = b'x' * (400 * 1024)
+        headers = {**HEADERS, **nginx.AUTHORIZATION}
+        with server.Server(OS_STORAGE__DRIVER='memory') as running, nginx.Front(running.port) as front:
+            connection = http.client.HTTPConnection('127.0.0.1', front.port, timeout=10)
+            with contextlib.closing(connection):
+                for _ in range(50):
+                    for method, sent, expected in (('POST', body, 400), ('GET', None, 200)):
+                        connection.request(method, '/v2/queues/q/messages', sent, headers)
+                        answer = connection.getresponse()
+                        said = answer.read()
+                        self.assertEqual(expected, answer.status, said)
+                        if sent:
+                            self.assertIn(b'max_messages_post_size', said)
 
 
 @unittest.skipUnless(nginx.COMMAND, nginx.MISSING)
