@@ -8,9 +8,11 @@ from oslo_log import log
 
 from queueservice import logs
 from queueservice.api import app
-from queueservice.api.middleware import identity
+from queueservice.api.middleware import cors, identity
+from queueservice.conf import secrecy
 from queueservice.model import limits as limits_module
 from queueservice.model import quotas as quotas_module
+from queueservice.model import signatures
 from queueservice.services import (
     claims,
     dead_letters,
@@ -27,6 +29,11 @@ from queueservice.services import (
     tokens,
 )
 from queueservice.storage import base, loader
+
+_SHORT_SECRET = (
+    f'[signed_url] secret_key holds a secret of fewer than {signatures.MIN_SECRET} bytes: it can be guessed. Make one '
+    'with "openssl rand -hex 32".'
+)
 
 
 class Services(msgspec.Struct, frozen=True):
@@ -71,12 +78,44 @@ def read_keys(conf) -> list[sealing.Key]:
 
 
 def read_signing_secrets(conf) -> list[bytes]:
-    """What pre-signed URLs are signed with, as configured."""
-    return [secret.encode() for secret in conf.signed_url.secret_key or ()]
+    """What pre-signed URLs are signed with, as configured.
+
+    :raises ValueError: one can be guessed, and guessing it would open what is otherwise closed.
+    """
+    found = [secret.encode() for secret in conf.signed_url.secret_key or ()]
+    if conf.auth_strategy != identity.NOAUTH and any(map(_is_short, found)):
+        raise ValueError(_SHORT_SECRET)
+    return found
+
+
+def read_cors(conf) -> cors.Rules | None:
+    """Which pages of other sites may use the API; None: none of them.
+
+    :raises ValueError: with a sentence for the operator.
+    """
+    if not conf.cors.allowed_origin:
+        return None
+    values = {name: conf.cors[name] for name in cors.Rules.__struct_fields__}
+    rules = cors.Rules(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    rules.check()
+    return rules
+
+
+def find_risks(conf) -> list[str]:
+    """Sentences for the operator about what works but is not safe.
+
+    :raises ValueError: what is not safe enough to start.
+    """
+    risks = secrecy.find_exposed(conf)
+    if any(map(_is_short, read_signing_secrets(conf))):
+        risks.append(_SHORT_SECRET)
+    return risks
 
 
 def setup_logging(conf) -> None:
     """Let log lines be as `logs` says, unless the operator configures Python's logging with a file of its own."""
+    if not (conf.log_file or conf.log_dir or conf.use_journal or conf.use_syslog):
+        conf.set_default('use_stderr', True)  # the standard output belongs to what commands answer
     log.setup(conf, 'queueservice')
     if not conf.log_config_append:
         logs.setup(conf.use_json)
@@ -144,6 +183,7 @@ def build_application(conf, services: Services):
         admin_mode=conf.admin_mode,
         versions=(*conf.enable_deprecated_api_versions, '2'),
         any_client_id=any_client_id,
+        origins=read_cors(conf),
     )
     application = app.build_app(services, settings, conf, load_issuer(conf))
     begin_request = getattr(services.driver, 'begin_request', None)
@@ -155,3 +195,7 @@ def build_application(conf, services: Services):
         return application(environ, start_response)
 
     return answer
+
+
+def _is_short(secret):
+    return len(secret) < signatures.MIN_SECRET

@@ -6,15 +6,20 @@ uses it first, and again after a fork.
 """
 
 import atexit
+import logging
 import os
 
 from queueservice import bootstrap
 from queueservice.conf import opts
 
+_LOG = logging.getLogger(__name__)
+
 
 def build_application():
     conf = opts.load()
     bootstrap.setup_logging(conf)
+    for risk in bootstrap.find_risks(conf):
+        _LOG.warning('%s', risk)
     keys = bootstrap.read_keys(conf)
     driver = bootstrap.load_driver(conf)
     driver.prepare()

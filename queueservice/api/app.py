@@ -4,7 +4,7 @@ import falcon
 import msgspec
 
 from queueservice.api import dialects, errors, homes, openapi, routes
-from queueservice.api.middleware import context, identity, policy, rates, signed
+from queueservice.api.middleware import context, cors, identity, policy, rates, signed
 from queueservice.api.resources import base, home
 from queueservice.api.resources import openapi as openapi_resource
 
@@ -16,6 +16,7 @@ class Settings(msgspec.Struct, frozen=True):
     admin_mode: bool = False
     versions: tuple[str, ...] = routes.ORDER
     any_client_id: tuple[int, int] | None = None  # (shortest, longest) where a Client-ID need not be a UUID
+    origins: cors.Rules | None = None  # None: browsers let no page of another site use the API
 
 
 def build_app(
@@ -35,6 +36,7 @@ def build_app(
         # In the order in which a request meets them.
         middleware=[
             context.ContextMiddleware(authentication, settings.admin_mode, read_client_id),
+            *([cors.CorsMiddleware(settings.origins)] if settings.origins else []),
             rates.RatesMiddleware(services),
             policy.PolicyMiddleware(policy_conf),
         ]

@@ -4,6 +4,7 @@ import collections.abc
 import re
 import types
 
+import falcon
 import msgspec
 
 from queueservice.model import errors, limits
@@ -32,10 +33,13 @@ def read(req, most: int, what: str = 'Request body', name: str = 'max_messages_p
 
     :raises BodyTooLarge: more than `most` bytes; no more than that is held in memory.
     :raises BodyInvalid: it does not arrive whole.
+    :raises falcon.HTTPUnsupportedMediaType: it is compressed or encrypted.
     """
     length = req.env.get('CONTENT_LENGTH')
     if length:
         declared = req.content_length
+        if declared:
+            _check_coding(req)
         if declared > most:
             raise errors.BodyTooLarge(what=what, size=declared, most=most, name=name)
         raw = _read(req, declared)
@@ -46,10 +50,23 @@ def read(req, most: int, what: str = 'Request body', name: str = 'max_messages_p
         return raw
     if not req.env.get('wsgi.input_terminated'):
         return b''
+    _check_coding(req)
     raw = _read(req, most + 1)
     if len(raw) > most:
         raise errors.BodyTooLarge(what=what, size=f'more than {most}', most=most, name=name)
     return raw
+
+
+def _check_coding(req):
+    # What is small when it is packed may be of any size when it is not.
+    for name, plain in (('Content-Encoding', 'identity'), ('Transfer-Encoding', 'chunked')):
+        coding = req.get_header(name)
+        if coding and coding.strip().lower() != plain:
+            raise falcon.HTTPUnsupportedMediaType(
+                title='Unsupported coding',
+                description=f'Bodies are not unpacked here. Send this one as it is; {name} may be {plain} at the most.',
+                headers={'Accept-Encoding': 'identity'},
+            )
 
 
 def _read(req, size):

@@ -41,7 +41,7 @@ _REFUSALS = {
     404: 'There is no such thing, or it belongs to another project.',
     406: '`Accept` does not admit JSON.',
     409: 'In conflict with what is stored.',
-    415: 'The document has the wrong `Content-Type`.',
+    415: 'The document has the wrong `Content-Type`, or it is compressed.',
     429: 'The project sends more requests than it may. `Retry-After` says when to try again.',
     503: 'The storage does not answer, and nothing was acknowledged. `Retry-After` says when to try again.',
 }
@@ -152,6 +152,7 @@ class _Builder:
         refusals = {
             *operation.refusals,
             *(() if is_public else _ALWAYS),
+            *((415,) if operation.takes else ()),
             *((404,) if '{' in path else ()),
             *((429,) if resource.counted else ()),
         }

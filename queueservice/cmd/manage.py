@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import datetime
 import importlib.metadata
+import os
 import sys
 
 from oslo_config import cfg
@@ -11,7 +12,7 @@ from oslo_config import cfg
 from queueservice import bootstrap
 from queueservice.conf import opts
 from queueservice.model import errors as model_errors
-from queueservice.services import sealing, tokens
+from queueservice.services import audit, sealing, tokens
 from queueservice.storage import base, errors, loader
 
 #: Exit status where what was looked at is not as it should be, or could not be done ...
@@ -31,6 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         conf = opts.load(arguments.config_file, arguments.config_dir)
+        bootstrap.setup_logging(conf)
         return arguments.verb(conf, arguments)
     except (cfg.Error, loader.UnknownDriver, model_errors.Invalid, ValueError) as error:
         return _fail(error, MISCONFIGURED)
@@ -130,6 +132,7 @@ def add_token(nouns) -> None:
 def create_token(conf, arguments) -> int:
     with _open_tokens(conf) as service:
         made, token = service.create(arguments.project, arguments.role or ['member'], arguments.name, arguments.ttl)
+    _audit('token.create', token=made.id, of_project=made.project, of_roles=made.roles)
     until = 'until it is revoked' if made.expires_at is None else f'until {_date(made.expires_at)}'
     print(f'Token {made.id} opens project {made.project} as {", ".join(made.roles)} {until}.')
     print('Keep it in a safe place: it cannot be shown again.')
@@ -149,6 +152,7 @@ def list_tokens(conf, arguments) -> int:
 def revoke_token(conf, arguments) -> int:
     with _open_tokens(conf) as service:
         service.revoke(arguments.id)
+    _audit('token.revoke', token=arguments.id)
     print(f'Token {arguments.id} is revoked. Servers notice within {tokens.REMEMBERED:.0f} seconds.')
     return 0
 
@@ -166,6 +170,10 @@ def _open_tokens(conf):
         yield bootstrap.build_services(driver).tokens
     finally:
         driver.close()
+
+
+def _audit(action, **facts):
+    audit.record(action, project=None, user=f'uid {os.getuid()} of this machine', **facts)
 
 
 def _date(instant):

@@ -3,6 +3,7 @@
 import argparse
 import importlib.metadata
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -19,6 +20,8 @@ from queueservice.services import sealing
 from queueservice.storage import base as storage_base
 from queueservice.storage import errors as storage_errors
 from queueservice.storage import loader
+
+_LOG = logging.getLogger(__name__)
 
 #: Exit status where the storage is not ready, which may pass by itself ...
 NOT_READY = 1
@@ -83,16 +86,19 @@ class Server(base.BaseApplication):
             driver = _build_driver(conf)
             settings = _gunicorn_settings(conf, driver)
             _check_authentication(conf, driver)
+            risks = _find_risks(conf)
             if self._driver is not None and driver.location != self._driver.location:
                 _prepare(driver)
         except Refusal as refusal:
             if self._conf is None:
                 raise
             print(f'queueservice-server: the old configuration stays: {refusal}', file=sys.stderr)
-            conf, driver, keys = self._conf, self._driver, self._keys
+            conf, driver, keys, risks = self._conf, self._driver, self._keys, []
             settings = _gunicorn_settings(conf, driver)
         self._conf, self._driver, self._keys = conf, driver, keys
         bootstrap.setup_logging(conf)
+        for risk in risks:
+            _LOG.warning('%s', risk)
         for name, value in settings.items():
             self.cfg.set(name, value)
         self.cfg.set('when_ready', self._announce)
@@ -176,6 +182,14 @@ def _build_driver(conf):
 def _read_keys(conf):
     try:
         return bootstrap.read_keys(conf)
+    except ValueError as error:
+        raise Refusal(str(error)) from None
+
+
+def _find_risks(conf):
+    try:
+        bootstrap.read_cors(conf)
+        return bootstrap.find_risks(conf)
     except ValueError as error:
         raise Refusal(str(error)) from None
 

@@ -14,7 +14,7 @@ _LOG = logging.getLogger('queueservice.audit')
 def record(
     action: str,
     *,
-    project: str,
+    project: str | None,
     user: str | None,
     roles: collections.abc.Iterable[str] = (),
     **facts,
@@ -22,7 +22,7 @@ def record(
     """Write that `action` was done.
 
     :param action: noun and verb, such as "queue.delete".
-    :param project: of the caller. A project that something was done to belongs to the facts.
+    :param project: of the caller; None for an operator. A project that something was done to belongs to the facts.
     :param user: who called; None where nobody has to say.
     :param facts: what it was done to, and how: names and numbers, never secrets.
     """

@@ -245,6 +245,40 @@ class TestContentType(base.ApiTestCase):
         self.make_queue()
         self.post('/queues/demo/messages', raw, environ=environ, status=201)
 
+    @tables.each(
+        ('gzip', {'Content-Encoding': 'gzip'}, 'Content-Encoding'),
+        ('brotli', {'Content-Encoding': 'br'}, 'Content-Encoding'),
+        ('two codings', {'Content-Encoding': 'identity, gzip'}, 'Content-Encoding'),
+        ('encryption', {'Content-Encoding': 'aes128gcm'}, 'Content-Encoding'),
+        ('gzip on the way', {'Transfer-Encoding': 'gzip, chunked'}, 'Transfer-Encoding'),
+    )
+    def test_a_body_is_not_unpacked_from(self, headers, name):
+        self.make_queue()
+        raw = b'[{"ttl":60,"body":1}]' if self.version == '1' else b'{"messages":[{"ttl":60,"body":1}]}'
+        for environ in ({}, {'CONTENT_LENGTH': '', 'wsgi.input_terminated': True}):
+            answer = self.post('/queues/demo/messages', raw, headers=headers, environ=environ, status=415, lint=False)
+            self.assert_refused(answer, name)
+            self.assertEqual('identity', answer.headers['Accept-Encoding'])
+        self.assertEqual((0, 0, 0), self.counts())
+
+    def test_a_body_as_it_is_may_say_so(self):
+        raw = b'[{"ttl":60,"body":1}]' if self.version == '1' else b'{"messages":[{"ttl":60,"body":1}]}'
+        self.make_queue()
+        for coding in ('identity', 'Identity', ''):
+            self.post('/queues/demo/messages', raw, headers={'Content-Encoding': coding}, status=201)
+
+    def test_answers_are_not_kept_by_caches_nor_taken_for_something_else(self):
+        self.make_queue()
+        for answer in (
+            self.get('/queues', status=200),
+            self.get('/queues/demo/unknown', status=404),
+            self.get('/queues?limit=x', status=400),
+            self.put('/queues/demo', status=204),
+        ):
+            self.assertEqual('nosniff', answer.headers['X-Content-Type-Options'])
+            self.assertEqual('no-store', answer.headers['Cache-Control'])
+        self.assertEqual('nosniff', self.get('/').headers['X-Content-Type-Options'])
+
     def test_answers_are_json(self):
         self.make_queue()
         answer = self.get('/queues', status=200)

@@ -1,6 +1,7 @@
 """queueservice-manage as an operator meets it."""
 
 import hashlib
+import json
 import os
 import pathlib
 import subprocess
@@ -103,8 +104,8 @@ class ManageTest(testtools.TestCase):
 
     def make_list_and_revoke_tokens(self, **environment):
         def manage(*words):
-            status, said, refusal = self.run_manage('token', *words, **environment)
-            self.assertEqual((0, ''), (status, refusal))
+            status, said, log = self.run_manage('token', *words, **environment)
+            self.assertEqual((0, []), (status, [line for line in log.splitlines() if 'queueservice.audit' not in line]))
             return said.splitlines()
 
         *_, token = manage('create', '--project', 'demo')
@@ -127,6 +128,17 @@ class ManageTest(testtools.TestCase):
         status, _, refusal = self.run_manage('token', 'revoke', rows[0][0], **environment)
         self.assertEqual(1, status)
         self.assertIn('There is no token', refusal)
+
+    def test_tokens_are_in_the_audit_log(self):
+        _, said, made = self.run_manage('token', 'create', '--project', 'demo')
+        first_line, *_, token = said.splitlines()
+        token_id = first_line.split()[1]
+        _, _, revoked = self.run_manage('token', 'revoke', token_id)
+        for line, action in ((made, 'token.create'), (revoked, 'token.revoke')):
+            self.assertNotIn(token, line)
+            entry = json.loads(line[line.index('{') :])
+            self.assertEqual((action, token_id), (entry['action'], entry['token']))
+            self.assertEqual(f'uid {os.getuid()} of this machine', entry['user'])
 
     def test_a_token_itself_is_stored_nowhere(self):
         _, said, _ = self.run_manage('token', 'create', '--project', 'demo')

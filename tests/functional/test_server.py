@@ -123,6 +123,14 @@ class RefusalTest(testtools.TestCase):
     def test_several_workers_on_the_memory_driver(self):
         self.assert_refused('inside one process', '--workers', '2', OS_STORAGE__DRIVER='memory')
 
+    def test_a_signing_secret_that_can_be_guessed(self):
+        self.assert_refused(
+            r'\[signed_url\] secret_key', OS_DEFAULT__AUTH_STRATEGY='tokens', OS_SIGNED_URL__SECRET_KEY='sekrit'
+        )
+
+    def test_pages_of_every_site_with_credentials(self):
+        self.assert_refused('Name the origins', OS_CORS__ALLOWED_ORIGIN='*', OS_CORS__ALLOW_CREDENTIALS='true')
+
     def test_busy_port(self):
         with socket.socket() as busy:
             busy.bind(('127.0.0.1', 0))
@@ -137,6 +145,15 @@ class ServerTest(FunctionalTestCase):
             self.assertIn(f'http://127.0.0.1:{running.port}', running.output())
             self.assertIn(f'sqlite:///{running.state}/queueservice/queueservice.db', running.output())
             self.wait_for(lambda: len(running.workers()) == 2)
+
+    def test_says_which_file_shows_its_secrets(self):
+        path = self.directory() / 'a.conf'
+        path.write_text('[signed_url]\nsecret_key = nobody-shall-read-this\n')
+        path.chmod(0o644)
+        with server.Server('--config-file', str(path), OS_STORAGE__DRIVER='memory') as running:
+            self.assertIn(f'Every user of this machine can read {path}', running.output())
+            self.assertIn('fewer than 32 bytes', running.output())
+            self.assertNotIn('nobody-shall-read-this', running.output())
 
     def test_messages_survive_a_restart(self):
         first = server.Server('--workers', '2').start()

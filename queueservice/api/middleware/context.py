@@ -78,6 +78,9 @@ class ContextMiddleware:
         header = req.env.get
         logs.begin_request(request_id, header('HTTP_X_OPENSTACK_REQUEST_ID') or header('HTTP_X_REQUEST_ID'))
         resp.set_header('X-Openstack-Request-Id', request_id)
+        # What a project keeps is nobody else's: caches leave it alone, and browsers take it for what it says it is.
+        resp.set_header('Cache-Control', 'no-store')
+        resp.set_header('X-Content-Type-Options', 'nosniff')
         if req.path.startswith(_SHORT):
             context.url_project = None
         else:

@@ -138,7 +138,7 @@ class QueueItemV2(QueueItem):
     @staticmethod
     def operations(dialect):
         patch = operations.Operation(
-            takes=schemas.Patch, media=_PATCH_TYPE, answers={200: schemas.Metadata}, refusals=(409, 415)
+            takes=schemas.Patch, media=_PATCH_TYPE, answers={200: schemas.Metadata}, refusals=(409,)
         )
         return {**QueueItem.operations(dialect), 'PATCH': patch}
 
