@@ -24,8 +24,7 @@ _TALKATIVE = ('pymongo', 'urllib3', 'keystoneauth', 'keystonemiddleware')
 class _Request(threading.local):
     """The request that this thread answers, or answered last."""
 
-    id: str | None = None
-    of_client: str | None = None  # as it was sent
+    ids: tuple[str | None, str | None] = (None, None)  # ours; the client's, as it was sent
 
 
 _request = _Request()
@@ -36,14 +35,13 @@ def begin_request(request_id: str, of_client: str | None) -> None:
 
     :param of_client: what the client calls its request, unchecked.
     """
-    _request.id = request_id
-    _request.of_client = of_client
+    _request.ids = request_id, of_client
 
 
 def request_ids() -> tuple[str | None, str | None]:
     """(ours, the client's) of the request that this thread answers; the client's only if it is harmless."""
-    of_client = _request.of_client
-    return _request.id, of_client if of_client and _REQUEST_ID.fullmatch(of_client) else None
+    request_id, of_client = _request.ids
+    return request_id, of_client if of_client and _REQUEST_ID.fullmatch(of_client) else None
 
 
 def escape(text: str) -> str:

@@ -204,6 +204,40 @@ class TestUsing(SharesTestCase):
             self.assertLess(self.app.get(path, headers={'URL-Signature': 'x'}, status='*').status_int, 400)
 
 
+class TestWithTokens(SharesTestCase):
+    settings = {'auth_strategy': 'tokens', 'admin_mode': True}
+
+    def setUp(self):
+        super().setUp()
+        token = self.service.services.tokens.create(base.PROJECT, ['member'])[1]
+        self.token = {'X-Auth-Token': token}
+        self.share_headers = headers_of(
+            self.post('/queues/demo/share', {'methods': ['GET', 'POST']}, headers=self.token).json
+        )
+
+    def test_it_takes_the_place_of_a_token(self):
+        self.get('/queues/demo/messages', status=401)
+        self.post_messages('hello', headers=self.share_headers)
+        self.get('/queues/demo/messages', headers=self.share_headers, status=200)
+
+    def test_a_token_beside_it_does_not_count(self):
+        self.get('/queues', headers=self.token, status=200)
+        self.get('/queues', headers={**self.token, **self.share_headers}, status=404)
+
+    def test_an_empty_signature_takes_the_place_of_nothing(self):
+        for path in ('/queues/demo/messages', '/queues'):
+            self.get(path, headers={**self.share_headers, 'URL-Signature': ''}, status=401)
+
+    def test_it_has_no_role_beside_member_and_no_other_project(self):
+        for headers in ({'X-Roles': 'admin'}, {'X-Is-Admin-Project': 'True'}):
+            self.get('/projects', headers={**self.share_headers, **headers}, status=404)
+        self.get('/queues/demo/messages', headers=self.share_headers, project='project-2', status=404)
+        self.get('/queues/demo/messages', headers=self.share_headers, project=base.ABSENT, status=404)
+
+    def test_nobody_makes_one_without_a_token(self):
+        self.post('/queues/demo/share', {}, status=401)
+
+
 class TestSecrets(SharesTestCase):
     def share_with(self, *secrets, driver=None):
         """A share that a service with these secrets makes; the suite speaks to that service from then on."""

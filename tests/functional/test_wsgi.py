@@ -1,6 +1,7 @@
 """The application behind other servers than its own, and requests that only sockets can make."""
 
 import contextlib
+import gzip
 import http.client
 import json
 import os
@@ -41,6 +42,19 @@ class BodiesMixin:
         status, refused = chunked(self.port, '/v2/queues/q/messages', chunks)
         self.assertEqual(400, status)
         self.assertIn('too large', refused['description'])
+
+    def test_chunked_body_that_is_packed_is_refused(self):
+        head = ''.join(f'{name}: {value}\r\n' for name, value in HEADERS.items())
+        body = gzip.compress(b'{"messages": [{"body": 1}]}')
+        with socket.create_connection(('127.0.0.1', self.port), timeout=10) as connection:
+            connection.sendall(
+                f'POST /v2/queues/q/messages HTTP/1.1\r\nHost: x\r\n{head}Connection: close\r\n'
+                f'Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n{len(body):x}\r\n'.encode()
+                + body
+                + b'\r\n0\r\n\r\n'
+            )
+            answer = connection.recv(65536)
+        self.assertTrue(answer.startswith(b'HTTP/1.1 415'), answer)
 
     def test_announced_body_over_the_limit_is_refused_unread(self):
         with socket.create_connection(('127.0.0.1', self.port), timeout=10) as connection:
