@@ -160,10 +160,10 @@ class KeystoneTest(testtools.TestCase):
         self.assert_status(401, self.ask(token))
 
     def test_an_expired_token_is_refused_though_it_is_remembered(self):
-        credential = self.make_credential(expires_in=5)
+        credential = self.make_credential(expires_in=6)
         token = self.keystone.connect_by_credential(credential).session.get_token()
         self.assert_status(200, self.ask(token))
-        time.sleep(5.5)
+        time.sleep(6.5)
         self.assert_status(401, self.ask(token))
 
     def test_a_token_that_access_rules_bind_is_refused(self):
