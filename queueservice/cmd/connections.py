@@ -6,6 +6,7 @@ import socket
 import struct
 import time
 
+from gunicorn.http import errors
 from gunicorn.workers import gthread
 
 #: Seconds that a thread waits for the next bytes of a request that has begun, or for a client to take its answer.
@@ -37,9 +38,11 @@ class ThreadWorker(gthread.ThreadWorker):
         self.poller.register(conn.sock, selectors.EVENT_READ, functools.partial(self.on_pending_socket_readable, conn))
 
     def handle_request(self, req, conn):
-        kept = super().handle_request(req, conn)
-        if kept:
+        if not super().handle_request(req, conn):
+            return False
+        try:
             # A proxy hands on the whole of a body that it has, whatever the answer. gunicorn would read 64 KiB of it
             # and close the connection, and the proxy would take that for a fault of the server.
-            conn.parser.finish_body(time.monotonic() + _READING_AWAY, _READ_AWAY)
-        return kept
+            return conn.parser.finish_body(time.monotonic() + _READING_AWAY, _READ_AWAY)
+        except (errors.ParseException, OSError):
+            return False  # the answer is out: to say what is wrong with the rest would be a second one

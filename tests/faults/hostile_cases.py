@@ -325,6 +325,8 @@ def length_cases():
         # Trailers end at an empty line whatever is in them.
         whole = name in ('trailers', 'a bad trailer', 'many trailers', 'very many small ones', 'a long extension')
         yield Case('smuggling', f'chunks: {name}', 'POST', raw=raw, protocol=True, closes=not whole)
+        raw = raw.replace(b'POST /v2/queues/hostile/messages', b'DELETE /v2/queues/hostile/claims/a')
+        yield Case('smuggling', f'chunks that nobody reads: {name}', 'DELETE', raw=raw, protocol=True, closes=not whole)
     for name, size in (('at the bound', 262_144), ('one too many', 262_145), ('twice too many', 524_288)):
         yield Case('sizes', name, 'POST', b'/v2/queues/hostile/messages', body=body + b' ' * (size - len(body)))
         yield Case('sizes', f'{name} in a queue', 'PUT', b'/v2/queues/hostile-new', body=b'{}' + b' ' * (size - 2))

@@ -21,6 +21,8 @@ _PARTS = 6
 
 
 _PROJECTS = ('asks', 'other')
+#: What queueservice-server runs, too.
+_WORKER = 'queueservice.cmd.connections.ThreadWorker'
 
 
 class TestCases(testtools.TestCase):
@@ -82,7 +84,7 @@ class TestTokensNeeded(HostileTestCase):
 
     def test_memory(self):
         application = 'tests.fixtures.application_in_memory'
-        command = (sys.executable, '-m', 'gunicorn', '--worker-class', 'gthread', '--threads', '8', application)
+        command = (sys.executable, '-m', 'gunicorn', '--worker-class', _WORKER, '--threads', '8', application)
         running = self.start(command=command, PROJECTS=','.join(_PROJECTS))
         self.assert_unharmed(running, 3, re.findall('^TOKEN .*:(.*)$', running.output(), re.MULTILINE))
 
