@@ -3,7 +3,7 @@
 import datetime
 
 from queueservice.model import signatures
-from tests.api import base, walk
+from tests.api import base, test_identity, walk
 from tests.fixtures import drivers, services, tables
 
 _SECRET = b'a secret that only the service has'
@@ -236,6 +236,10 @@ class TestWithTokens(SharesTestCase):
 
     def test_nobody_makes_one_without_a_token(self):
         self.post('/queues/demo/share', {}, status=401)
+
+
+class TestWithKeystone(TestWithTokens, test_identity.KeystoneTestCase):
+    settings = test_identity.KeystoneTestCase.settings
 
 
 class TestSecrets(SharesTestCase):
