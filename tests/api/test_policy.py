@@ -106,8 +106,8 @@ class TestRules(base.ApiTestCase):
         self.assertRaises(ValueError, policy.check_guarded, Misspelled(None, None), False)
 
 
-class TestPolicyFile(base.ApiTestCase):
-    RULES = '"queues:delete": "role:janitor"\n"queues:get_all": "!"\n"messages:create": ""\n'
+class PolicyFileTestCase(base.ApiTestCase):
+    RULES = ''
 
     def setUp(self):
         super().setUp()
@@ -118,6 +118,10 @@ class TestPolicyFile(base.ApiTestCase):
         conf([], default_config_files=[], default_config_dirs=[])
         opts.set_defaults(conf, policy_file=rules.name)
         self.app.app = app.build_app(self.service.services, policy_conf=conf)
+
+
+class TestPolicyFile(PolicyFileTestCase):
+    RULES = '"queues:delete": "role:janitor"\n"queues:get_all": "!"\n"messages:create": ""\n'
 
     def test_the_operator_s_rules_hold(self):
         self.put('/queues/demo', status=201)

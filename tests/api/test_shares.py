@@ -3,7 +3,7 @@
 import datetime
 
 from queueservice.model import signatures
-from tests.api import base, test_identity, walk
+from tests.api import base, test_identity, test_policy, walk
 from tests.fixtures import drivers, services, tables
 
 _SECRET = b'a secret that only the service has'
@@ -240,6 +240,16 @@ class TestWithTokens(SharesTestCase):
 
 class TestWithKeystone(TestWithTokens, test_identity.KeystoneTestCase):
     settings = test_identity.KeystoneTestCase.settings
+
+
+class TestRoles(test_policy.PolicyFileTestCase):
+    RULES = '"messages:get_all": "role:admin"\n'
+
+    def test_it_opens_nothing_that_members_may_not(self):
+        share = headers_of(self.post('/queues/demo/share', {'methods': ['GET', 'POST']}).json)
+        self.post_messages(1, headers=share)
+        self.get('/queues/demo/messages', headers=share, status=403)
+        self.get('/queues/demo/messages', headers={'X-Roles': 'admin'}, status=200)
 
 
 class TestSecrets(SharesTestCase):
