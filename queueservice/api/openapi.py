@@ -25,12 +25,15 @@ METHODS = ('GET', 'HEAD', 'PUT', 'POST', 'PATCH', 'DELETE')
 _COMPONENT = '#/components/schemas/{name}'
 _JSON_TYPES = {int: 'integer', str: 'string', bool: 'boolean', dict: 'object'}
 
+#: A project id, as far as a pattern can say.
+_PROJECT = '^[^,\\x00-\\x1f\\x7f-\\x9f\\ufffd]+$'
+
 #: Fields of paths.
 _FIELDS = {
     'queue_name': ('The name of the queue.', {'type': 'string', 'pattern': f'^{queues.NAME.pattern}$'}),
     'message_id': ('The id of the message.', {'type': 'string', 'minLength': 1}),
     'claim_id': ('The id of the claim.', {'type': 'string', 'minLength': 1}),
-    'project_id': ('The id of the project.', {'type': 'string', 'minLength': 1, 'maxLength': 256}),
+    'project_id': ('The id of the project.', {'type': 'string', 'minLength': 1, 'maxLength': 256, 'pattern': _PROJECT}),
 }
 
 #: Statuses that blame the request or the service.
@@ -41,12 +44,13 @@ _REFUSALS = {
     404: 'There is no such thing, or it belongs to another project.',
     406: '`Accept` does not admit JSON.',
     409: 'In conflict with what is stored.',
+    414: 'The path with its query is longer than the server takes. The server itself says so, not always in JSON.',
     415: 'The document has the wrong `Content-Type`, or it is compressed.',
     429: 'The project sends more requests than it may. `Retry-After` says when to try again.',
     503: 'The storage does not answer, and nothing was acknowledged. `Retry-After` says when to try again.',
 }
 #: Those that every route of a version may answer.
-_ALWAYS = (400, 401, 403, 406, 503)
+_ALWAYS = (400, 401, 403, 406, 414, 503)
 
 #: How a token is sent.
 _TOKENS = {
@@ -54,14 +58,11 @@ _TOKENS = {
     'bearer': {'type': 'http', 'scheme': 'bearer'},
 }
 
-#: A project id, as far as a pattern can say.
-_PROJECT = '^[^,\\x00-\\x1f\\x7f-\\x9f\\ufffd]+$'
-
 _DESCRIPTION = """Message queues over HTTP, for many projects at once, with the API of OpenStack Zaqar.
 
 `/v2` is the current version; the others are there for older clients. The project may stand behind the version, as in
 `/v2/{project_id}/queues`, and then counts instead of the header. Fields and parameters that are not known are passed
-over."""
+over. Pre-signed URLs (`POST /v2/queues/{queue_name}/share`) open some routes of one queue without a token."""
 
 
 @functools.lru_cache(maxsize=8)
@@ -257,7 +258,8 @@ class _Builder:
             'securitySchemes': _TOKENS,
             'schemas': self._bound(documents),
             'responses': {
-                str(status): {'description': description, 'content': error} for status, description in _REFUSALS.items()
+                str(status): {'description': description, **({} if status == 414 else {'content': error})}
+                for status, description in _REFUSALS.items()
             },
         }
 
