@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 
+from queueservice.storage.drivers.mongodb import heads
 from tests.fixtures import mongodb, server, torn
 
 _HEADERS = {'Client-ID': '3381af92-2b9e-11e3-b191-71861300734c', 'X-Project-Id': 'history'}
@@ -85,11 +86,12 @@ class Load:
         for thread in self._writers + self._readers:
             thread.start()
 
-    def stop(self):
-        """Let everybody finish what was begun, and the readers read to the end."""
+    def stop(self, rest: float):
+        """Let everybody finish what was begun, and the readers read to the end `rest` seconds later."""
         self._stop.set()
         for thread in self._writers:
             thread.join()
+        time.sleep(rest)
         self._drain.set()
         for thread in self._readers:
             thread.join()
@@ -219,6 +221,8 @@ class SQLite:
     """What is killed where the data is a file: every process of the service, or one worker."""
 
     environment: dict[str, str] = {}
+    #: How long a writer that died may hold up readers, in seconds.
+    rest = 0
 
     def harm(self, running: server.Server, chance: random.Random) -> None:
         if chance.random() < 0.5:
@@ -233,6 +237,8 @@ class SQLite:
 
 class MongoDB:
     """What happens where the data is in a database server."""
+
+    rest = heads.LEASE + 1
 
     def __init__(self, pause: float = 3):
         self._pause = pause  # s
@@ -287,7 +293,7 @@ def run(seconds: float, kills: int, seed: int, workers: int = 2, storage: SQLite
             storage.harm(running, chance)
         time.sleep(0.5)
     finally:
-        load.stop()
+        load.stop(storage.rest)
     try:
         faults = judge(load, running.port)
     finally:
