@@ -58,6 +58,16 @@ class Found(msgspec.Struct):
     reached: tuple | None = None
 
 
+def behind_prefix(prefix: str) -> str | None:
+    """The first text behind all that begin with `prefix`; None if there is none."""
+    head = prefix.rstrip(chr(0x10FFFF))
+    if not head:
+        return None
+    last = ord(head[-1]) + 1
+    # There are no characters for surrogates.
+    return head[:-1] + chr(0xE000 if last == 0xD800 else last)
+
+
 class RecordStore(typing.Protocol):
     def insert(self, table: Table, records: collections.abc.Sequence[Record]) -> list[Record | errors.Duplicate]:
         """Store new records, each for itself: a Duplicate in the answer says that this one was not.

@@ -45,10 +45,8 @@ class TenancyTestCase(walk.WalkTestCase):
         return answer
 
 
-class TestEveryRoute(TenancyTestCase):
-    def fill(self, project=_OWNER):
-        fields = super().fill(project)
-        return fields | {'project_id': fields['project_id'] or 'none'}
+class KeptOut(tables.Tables):
+    """What holds however it is found out who asks."""
 
     @tables.each(*walk.steps())
     def test_ids_of_another_project_lead_nowhere(self, step):
@@ -60,6 +58,12 @@ class TestEveryRoute(TenancyTestCase):
         self.make_queue(project=_INTRUDER)
         self.post_messages('mine', project=_INTRUDER)
         self.assert_kept_out(step, fields, project=_INTRUDER)
+
+
+class TestEveryRoute(KeptOut, TenancyTestCase):
+    def fill(self, project=_OWNER):
+        fields = super().fill(project)
+        return fields | {'project_id': fields['project_id'] or 'none'}
 
     @tables.each(*walk.steps())
     def test_a_header_does_not_open_the_project_of_a_url(self, step):
@@ -77,7 +81,7 @@ class TestEveryRoute(TenancyTestCase):
         self.assert_kept_out(step, self.fill(), project=base.ABSENT)
 
 
-class TestEveryRouteWithTokens(TenancyTestCase):
+class TestEveryRouteWithTokens(KeptOut, TenancyTestCase):
     """The same where everybody authenticates. Each request claims beside its token to be the owner, and an admin."""
 
     settings = {'admin_mode': True, 'auth_strategy': 'tokens'}
@@ -94,17 +98,6 @@ class TestEveryRouteWithTokens(TenancyTestCase):
             self.tokens[project] = self.make_token(project)
         claims = {'X-Auth-Token': self.tokens[project], 'X-Roles': 'admin', 'X-Service-Roles': 'admin'}
         return super().request(method, path, body, project=_OWNER, headers={**(headers or {}), **claims}, **options)
-
-    @tables.each(*walk.steps())
-    def test_ids_of_another_project_lead_nowhere(self, step):
-        self.assert_kept_out(step, self.fill(), project=_INTRUDER)
-
-    @tables.each(*walk.steps())
-    def test_they_lead_nowhere_in_a_queue_of_the_same_name(self, step):
-        fields = self.fill()
-        self.make_queue(project=_INTRUDER)
-        self.post_messages('mine', project=_INTRUDER)
-        self.assert_kept_out(step, fields, project=_INTRUDER)
 
     @tables.each(*walk.steps())
     def test_the_project_of_a_url_is_found_by_its_own_tokens_only(self, step):

@@ -29,12 +29,6 @@ def _place(values):
     return tuple(place)
 
 
-def _behind_prefix(text):
-    """The first str behind all that begin with `text`; None if there is none."""
-    text = text.rstrip('\U0010ffff')
-    return text[:-1] + chr(ord(text[-1]) + 1) if text else None
-
-
 # Conditions
 
 
@@ -188,7 +182,7 @@ def _stretch(index, where, equal, order, after):
             case '<=':
                 low, high = (*prefix, True), (*there, _BEHIND)
             case 'prefix':
-                behind = _behind_prefix(value)
+                behind = records.behind_prefix(value)
                 low, high = there, highest if behind is None else (*prefix, True, behind)
             case _:
                 rest.append(condition)

@@ -220,7 +220,7 @@ def _test(name, op, value):
     if op == 'contains':
         return '$expr', {'$gte': [{'$indexOfBytes': [f'${name}', {'$literal': value}]}, 0]}
     if op == 'prefix':
-        end = _behind_prefix(value)
+        end = records.behind_prefix(value)
         return name, {'$gte': value} if end is None else {'$gte': value, '$lt': end}
     return name, {_COMPARISONS[op]: value}
 
@@ -228,16 +228,6 @@ def _test(name, op, value):
 def _equals(value):
     # Scalars mean themselves. Servers find out more easily which index serves them without an operator.
     return value if value is None or isinstance(value, bool | int | float | str | bytes) else {'$eq': value}
-
-
-def _behind_prefix(prefix):
-    """The first text behind all that begin with `prefix`; None if there is none."""
-    head = prefix.rstrip(chr(0x10FFFF))
-    if not head:
-        return None
-    last = ord(head[-1]) + 1
-    # There are no characters for surrogates.
-    return head[:-1] + chr(0xE000 if last == 0xD800 else last)
 
 
 def _behind(table, order, place, where):

@@ -179,19 +179,9 @@ def _test(table, field, op, value):
     if op == 'contains':
         return f'instr({column}, ?)', [value]
     if op == 'prefix':
-        end = _behind_prefix(value)
+        end = records.behind_prefix(value)
         return (f'{column} >= ? AND {column} < ?', [value, end]) if end else (f'{column} >= ?', [value])
     return f'{column} {op} ?', [_encode_value(table, field, value)]
-
-
-def _behind_prefix(prefix):
-    """The first text behind all that begin with `prefix`; None if there is none."""
-    head = prefix.rstrip(chr(0x10FFFF))
-    if not head:
-        return None
-    last = ord(head[-1]) + 1
-    # There are no characters for surrogates.
-    return head[:-1] + chr(0xE000 if last == 0xD800 else last)
 
 
 def _complete(table, order):
