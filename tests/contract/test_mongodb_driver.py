@@ -11,7 +11,7 @@ import testtools
 from queueservice.model import messages
 from queueservice.storage import errors
 from queueservice.storage import messages as ports
-from queueservice.storage.drivers.mongodb import documents, heads
+from queueservice.storage.drivers.mongodb import documents, heads, sweep
 from tests.fixtures import drivers, mongodb, torn
 
 HOUR = 3600
@@ -473,3 +473,18 @@ class HostsTest(MongoDBTest):
         self.assertEqual([], self.listed(self.other))
         self.assertEqual([ports.Appended(appended.position, True)], self.append(self.keyed('a'), store=self.other))
         self.wait_for_total(0)
+
+
+class CountTest(MongoDBTest):
+    def test_a_queue_that_rests_is_counted_and_its_head_corrected(self):
+        self.patch(sweep, 'COUNT_EVERY', 0)
+        self.patch(sweep, 'REST', 0)
+        self.post(5)
+        self.delete(1)
+        self.database.queues.update_one({'_id': self.queue.id}, {'$inc': {'head.messages': 3, 'head.bytes': 30}})
+        self.assertEqual(7, self.total())
+
+        for _ in range(4):
+            self.store.sweep(time.time(), 100)
+
+        self.assertEqual((4, 4), (self.total(), self.stats().bytes))

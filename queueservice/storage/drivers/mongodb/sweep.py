@@ -17,6 +17,8 @@ COUNT_LIMIT = 100_000
 #: How far ahead, in seconds, the next expiry is looked for at first, and from where on that is as good as never.
 SPAN = 3600
 FOREVER = SPAN * log.GROWTH**4
+#: Of how many queues a process remembers when they were counted.
+MEMORY_LIMIT = 10_000
 #: How many queues a process looks after for each call of `sweep`.
 AT_ONCE = 10
 
@@ -155,9 +157,14 @@ class Sweeper:
         A process that was killed took with it what it had deleted in its last second and not told the head.
         """
         now = time.monotonic()
-        head = self._database.heads.find_one({'_id': queue_id}, {'head': 1})['head']
+        document = self._database.heads.find_one({'_id': queue_id}, {'head': 1})
+        if document is None:
+            raise errors.Stale
+        head = document['head']
         if head['pending'] or head['last'] - head['floor'] > COUNT_LIMIT:
             return
+        if len(self._checks) >= MEMORY_LIMIT:
+            self._checks.clear()
         check = self._checks.setdefault(queue_id, Check(now))
         if check.head == head:
             if now - check.at >= REST:
