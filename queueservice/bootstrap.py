@@ -10,6 +10,7 @@ from queueservice import logs
 from queueservice.api import app
 from queueservice.api.middleware import cors, identity
 from queueservice.conf import secrecy
+from queueservice.model import deliveries as deliveries_module
 from queueservice.model import limits as limits_module
 from queueservice.model import quotas as quotas_module
 from queueservice.model import signatures
@@ -41,6 +42,7 @@ class Services(msgspec.Struct, frozen=True):
 
     driver: base.Driver
     limits: limits_module.Limits
+    delivery: deliveries_module.Rules
     queues: queues.Queues
     messages: messages.Messages
     claims: claims.Claims
@@ -59,6 +61,19 @@ def read_limits(conf) -> limits_module.Limits:
     values = {name: getattr(conf.transport, name) for name in names if name in conf.transport}
     of_projects = quotas_module.Quotas(**{name: getattr(conf.limits, name) for name in quotas_module.NAMES})
     return limits_module.Limits(**values, enable_checksum=conf.enable_checksum, project=of_projects)
+
+
+def read_delivery(conf) -> deliveries_module.Rules:
+    """What the operator has said about delivery, as values."""
+    groups = (conf.delivery, conf.notification, conf.transport)
+    values = {
+        name: next(group[name] for group in groups if name in group)
+        for name in deliveries_module.Rules.__struct_fields__
+    }
+    if values['require_confirmation'] is None:
+        values['require_confirmation'] = conf.auth_strategy != identity.NOAUTH
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return deliveries_module.Rules(**values)
 
 
 def read_keys(conf) -> list[sealing.Key]:
@@ -125,13 +140,29 @@ def load_driver(conf) -> base.Driver:
     return loader.load_driver(conf.storage.driver, conf)
 
 
+def load_services(conf, driver: base.Driver) -> Services:
+    """The services as they are configured.
+
+    :raises ValueError: with a sentence for the operator.
+    """
+    return build_services(
+        driver,
+        read_limits(conf),
+        keys=read_keys(conf),
+        signing_secrets=read_signing_secrets(conf),
+        delivery=read_delivery(conf),
+    )
+
+
 def build_services(
     driver: base.Driver,
     limits: limits_module.Limits | None = None,
     clock: collections.abc.Callable[[], float] = time.time,
     keys: collections.abc.Sequence[sealing.Key] = (),
     signing_secrets: collections.abc.Sequence[bytes] = (),
+    delivery: deliveries_module.Rules | None = None,
 ) -> Services:
+    delivery = delivery or deliveries_module.Rules()
     limits = limits or limits_module.Limits()
     seals = sealing.Sealing(keys, limits.enable_checksum)
     all_quotas = quotas.Quotas(driver, limits.project, clock)
@@ -140,6 +171,7 @@ def build_services(
     return Services(
         driver=driver,
         limits=limits,
+        delivery=delivery,
         queues=all_queues,
         messages=messages.Messages(driver, all_queues, all_dead_letters, all_quotas, limits, seals, clock),
         claims=claims.Claims(driver, all_queues, all_dead_letters, all_quotas, limits, seals, clock),

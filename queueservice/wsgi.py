@@ -20,16 +20,10 @@ def build_application():
     bootstrap.setup_logging(conf)
     for risk in bootstrap.find_risks(conf):
         _LOG.warning('%s', risk)
-    keys = bootstrap.read_keys(conf)
     driver = bootstrap.load_driver(conf)
+    services = bootstrap.load_services(conf, driver)
     driver.prepare()
     atexit.register(driver.close)
-    services = bootstrap.build_services(
-        driver,
-        bootstrap.read_limits(conf),
-        keys=keys,
-        signing_secrets=bootstrap.read_signing_secrets(conf),
-    )
     services.housekeeping.start()
     os.register_at_fork(after_in_child=services.housekeeping.start)
     return bootstrap.build_application(conf, services)

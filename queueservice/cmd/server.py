@@ -16,7 +16,6 @@ from oslo_config import cfg
 from queueservice import bootstrap
 from queueservice.cmd import listener
 from queueservice.conf import opts
-from queueservice.services import sealing
 from queueservice.storage import base as storage_base
 from queueservice.storage import errors as storage_errors
 from queueservice.storage import loader
@@ -71,7 +70,6 @@ class Server(base.BaseApplication):
         self._arguments = arguments
         self._conf: cfg.ConfigOpts | None = None
         self._driver: storage_base.Driver | None = None
-        self._keys: list[sealing.Key] = []
         super().__init__()
 
     def do_load_config(self):
@@ -82,7 +80,7 @@ class Server(base.BaseApplication):
     def load_config(self):
         try:
             conf = _read_configuration(self._arguments)
-            keys = _read_keys(conf)
+            _check_keys(conf)
             driver = _build_driver(conf)
             settings = _gunicorn_settings(conf, driver)
             _check_authentication(conf, driver)
@@ -93,9 +91,9 @@ class Server(base.BaseApplication):
             if self._conf is None:
                 raise
             print(f'queueservice-server: the old configuration stays: {refusal}', file=sys.stderr)
-            conf, driver, keys, risks = self._conf, self._driver, self._keys, []
+            conf, driver, risks = self._conf, self._driver, []
             settings = _gunicorn_settings(conf, driver)
-        self._conf, self._driver, self._keys = conf, driver, keys
+        self._conf, self._driver = conf, driver
         bootstrap.setup_logging(conf)
         for risk in risks:
             _LOG.warning('%s', risk)
@@ -107,12 +105,7 @@ class Server(base.BaseApplication):
 
     def load(self):
         # In each worker, so that nothing of the storage is open across the fork.
-        self._services = bootstrap.build_services(
-            self._driver,
-            bootstrap.read_limits(self._conf),
-            keys=self._keys,
-            signing_secrets=bootstrap.read_signing_secrets(self._conf),
-        )
+        self._services = bootstrap.load_services(self._conf, self._driver)
         return bootstrap.build_application(self._conf, self._services)
 
     def run(self):
@@ -179,9 +172,9 @@ def _build_driver(conf):
         raise Refusal(str(error)) from None
 
 
-def _read_keys(conf):
+def _check_keys(conf):
     try:
-        return bootstrap.read_keys(conf)
+        bootstrap.read_keys(conf)
     except ValueError as error:
         raise Refusal(str(error)) from None
 

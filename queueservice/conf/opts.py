@@ -6,9 +6,20 @@ from importlib import metadata
 from oslo_config import cfg
 from oslo_log import log
 
-from queueservice.conf import cors, default, encryption, limits, server, signed_url, storage, transport
+from queueservice.conf import (
+    cors,
+    default,
+    delivery,
+    encryption,
+    limits,
+    notification,
+    server,
+    signed_url,
+    storage,
+    transport,
+)
 
-MODULES = (default, server, storage, transport, encryption, limits, signed_url, cors)
+MODULES = (default, server, storage, transport, encryption, limits, signed_url, cors, delivery, notification)
 
 
 def list_opts():

@@ -2,7 +2,7 @@
 
 from oslo_config import cfg
 
-from queueservice.model import limits
+from queueservice.model import deliveries, limits
 
 _DEFAULTS = limits.Limits()
 
@@ -22,7 +22,15 @@ OPTIONS = [
     _seconds('default_message_delay', 'Seconds until a message can be seen if neither its post nor its queue says.', 0),
     _seconds('default_claim_ttl', 'Seconds a claim lasts if its request does not say.'),
     _seconds('default_claim_grace', 'Seconds a message outlives its claim if the request does not say.'),
+    _seconds('default_subscription_ttl', 'Seconds a subscription lives if its request does not say.'),
     _count('max_queues_per_page', 'The most queues in one page of a list.'),
+    _count('max_subscriptions_per_page', 'The most subscriptions, or deliveries of one, in one page of a list.'),
+    cfg.ListOpt(
+        'subscriber_types',
+        default=list(deliveries.Rules().subscriber_types),
+        item_type=cfg.types.String(choices=['http', 'https', 'mailto', 'queue']),
+        help='What subscribers may be: the schemes of their addresses.',
+    ),
     _count(
         'max_messages_per_page',
         'The most messages in one page of a list, and the most ids in one request. Bodies of a whole page are held '

@@ -13,6 +13,8 @@ from queueservice.model import errors, quotas
 MIN_TTL = 60
 DEFAULT_PAGE = 10  # where the operator allows so many
 MAX_DEPTH = 64
+#: A hundred years: those who want a subscription to last for ever may say so.
+MOST_SUBSCRIPTION_TTL = 100 * 365 * 24 * 3600
 
 
 def _bounded(name):
@@ -24,6 +26,7 @@ MessageTtl = _bounded('message_ttl')
 MessageDelay = _bounded('message_delay')
 ClaimTtl = _bounded('claim_ttl')
 ClaimGrace = _bounded('claim_grace')
+SubscriptionTtl = _bounded('subscription_ttl')
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -31,7 +34,9 @@ class Limits(msgspec.Struct, frozen=True):
     default_message_delay: int = 0
     default_claim_ttl: int = 300
     default_claim_grace: int = 60
+    default_subscription_ttl: int = 3600
     max_queues_per_page: int = 1000
+    max_subscriptions_per_page: int = 100
     max_messages_per_page: int = 100
     max_messages_per_claim_or_pop: int = 100
     max_queue_metadata: int = 64 * 1024
@@ -50,8 +55,10 @@ class Limits(msgspec.Struct, frozen=True):
             'message_ttl': (MIN_TTL, self.max_message_ttl),
             'message_delay': (0, self.max_message_delay),
             'claim_ttl': (MIN_TTL, self.max_claim_ttl),
+            'subscription_ttl': (MIN_TTL, MOST_SUBSCRIPTION_TTL),
             'claim_grace': (MIN_TTL, self.max_claim_grace),
             'queue_page': (1, self.max_queues_per_page),
+            'subscription_page': (1, self.max_subscriptions_per_page),
             'message_page': (1, self.max_messages_per_page),
             'message_ids': (1, self.max_messages_per_page),
             'claim_ids': (0, self.max_messages_per_page),
@@ -86,6 +93,12 @@ class Limits(msgspec.Struct, frozen=True):
 
     def check_queue_page(self, limit: int | None) -> int:
         return _check_page(limit, self.max_queues_per_page)
+
+    def check_subscription_page(self, limit: int | None) -> int:
+        return _check_page(limit, self.max_subscriptions_per_page)
+
+    def check_subscription_ttl(self, ttl: int) -> int:
+        return _check_range(ttl, MIN_TTL, MOST_SUBSCRIPTION_TTL, 'The TTL for a subscription, in seconds,')
 
     def check_message_page(self, limit: int | None) -> int:
         return _check_page(limit, self.max_messages_per_page)

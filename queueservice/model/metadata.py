@@ -5,7 +5,7 @@ import typing
 
 import msgspec
 
-from queueservice.model import errors, queues
+from queueservice.model import errors, queues, retry
 from queueservice.model import limits as limits_module
 
 #: The reserved attribute of queues whose messages are encrypted at rest.
@@ -82,6 +82,8 @@ def check(metadata: dict, key: queues.QueueKey, limits: limits_module.Limits, ca
         raise errors.BodyInvalid(
             description='_enable_encrypt_messages cannot be true: no encryption key is configured in this service.'
         )
+    if settings.retry_policy is not None:
+        retry.read(settings.retry_policy)
     if settings.dead_letter_queue is not None:
         _check_dead_letter_queue(settings.dead_letter_queue, key)
 
@@ -95,6 +97,7 @@ def read(metadata: dict) -> queues.Settings:
         dead_letter_queue=metadata.get('_dead_letter_queue') or None,
         dead_letter_queue_messages_ttl=metadata.get('_dead_letter_queue_messages_ttl'),
         max_claim_count=metadata.get('_max_claim_count'),
+        retry_policy=metadata.get('_retry_policy') or None,
         enable_encrypt_messages=bool(metadata[ENCRYPTS]) if ENCRYPTS in metadata else None,
     )
 

@@ -37,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True):
     dead_letter_queue: str | None = None
     dead_letter_queue_messages_ttl: int | None = None  # s
     max_claim_count: int | None = None
+    retry_policy: dict | None = None  # for deliveries to its subscribers: fields of model.retry.Policy
     enable_encrypt_messages: bool | None = None  # None: it never was, so nothing in the queue is encrypted
 
 

@@ -72,4 +72,99 @@ SECRETS = records.Table(
     key=('name',),
 )
 
-ALL = (QUEUES, PROJECTS, TOKENS, LIMITS, RATES, SECRETS)
+#: One record a subscription. Ending one sets `expires_at` to now and `address` to None: from then on nobody sees it,
+#: and whatever belongs to it is cleared away before the record itself.
+SUBSCRIPTIONS = records.Table(
+    name='subscriptions',
+    fields={
+        'id': str,  # model.subscriptions.new_id(): ascending in order of creation
+        'namespace': str,
+        'project': str,
+        'queue': str,
+        'queue_id': str,
+        'subscriber': str,
+        'address': str,  # the subscriber, normalised: only one subscription of a queue has it; None: it has ended
+        'options': bytes,  # JSON object
+        'ttl': int,  # s
+        'created_at': float,  # s, UTC
+        'renewed_at': float,
+        'expires_at': float,
+        'confirmed': bool,
+        'nonce': str,
+        'secret': bytes,
+        'old_secret': bytes,
+        'old_secret_until': float,
+    },
+    key=('id',),
+    unique=(('queue_id', 'address'),),
+    indexes=(('queue_id', 'id'), ('expires_at',)),
+)
+
+#: One record a subscription: when its internal queue wants to be looked at, and how its subscriber does.
+LANES = records.Table(
+    name='lanes',
+    fields={
+        'id': str,  # of the subscription
+        'project': str,
+        'site': str,  # what is loaded by attempts: a host
+        'due_at': float,  # s, UTC; leased, or to wait, until then. None: parked, nothing is to be delivered
+        'leased_by': str,  # the turn that has it until due_at; None: nobody's
+        'failures': int,  # in a row
+        'opened_at': float,  # s, UTC; since when the breaker is open; None: it is closed
+        'last_at': float,  # s, UTC; of the last attempt
+        'last_status': int,
+        'last_error': str,  # of model.deliveries.ERRORS; None: the last attempt succeeded
+    },
+    key=('id',),
+    indexes=(('due_at',),),
+)
+
+#: One record a delivery that has ended: model.deliveries.Delivery. Failed ones stay until they are sent again or
+#: dropped, with what was posted; the others go by `expires_at`.
+DELIVERIES = records.Table(
+    name='deliveries',
+    fields={
+        'id': str,  # model.deliveries.delivery_id()
+        'subscription_id': str,
+        'message_id': str,
+        'kind': str,
+        'outcome': str,
+        'request_id': str,
+        'attempts': int,
+        'first_at': float,  # s, UTC
+        'last_at': float,
+        'status': int,
+        'error': str,
+        'ended_at': float,
+        'expires_at': float,  # s, UTC; None: never
+        'message': bytes,  # what was posted, as it lay in its queue (sealed or not), with its times; None: not kept
+    },
+    key=('id',),
+    indexes=(
+        ('subscription_id', 'ended_at'),
+        ('subscription_id', 'outcome', 'ended_at'),
+        ('subscription_id', 'message_id'),
+    ),
+    expires='expires_at',
+)
+
+#: One record an address that was lately asked to confirm something: it is not asked again before `expires_at`.
+CONFIRMATIONS = records.Table(
+    name='confirmations',
+    fields={'target': str, 'expires_at': float},  # SHA-256 of the address, hex; s, UTC
+    key=('target',),
+    expires='expires_at',
+)
+
+ALL = (
+    QUEUES,
+    PROJECTS,
+    TOKENS,
+    LIMITS,
+    RATES,
+    SECRETS,
+    SUBSCRIPTIONS,
+    LANES,
+    DELIVERIES,
+    CONFIRMATIONS,
+)

@@ -53,6 +53,7 @@ class TestUsage(base.ApiTestCase):
                 'max_messages_post_size': 262144,
                 'max_queue_metadata': 65536,
                 'max_queues_per_page': 1000,
+                'max_subscriptions_per_page': 100,
                 'requests_per_second': 0,
                 'request_burst': 0,
                 'queues': 0,

@@ -210,8 +210,15 @@ def _another(option, default):
         number = (default or option.type.min) + 1
         return str(number), number
     if isinstance(option.type, types.List):
-        return '1', ['1']
+        text, value = _another_item(option.type.item_type)
+        return text, [value]
     if option.type.choices:
         other = next(choice for choice in option.type.choices if choice != default)
         return other, other
     return 'another', 'another'
+
+
+def _another_item(kind):
+    if isinstance(kind, types.Integer):
+        return '1', 1
+    return (next(iter(kind.choices)),) * 2 if getattr(kind, 'choices', None) else ('1', '1')
