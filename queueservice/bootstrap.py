@@ -17,6 +17,7 @@ from queueservice.model import signatures
 from queueservice.services import (
     claims,
     dead_letters,
+    deliveries,
     health,
     housekeeping,
     messages,
@@ -46,6 +47,7 @@ class Services(msgspec.Struct, frozen=True):
     queues: queues.Queues
     messages: messages.Messages
     claims: claims.Claims
+    deliveries: deliveries.Deliveries
     projects: projects.Projects
     tokens: tokens.Tokens
     quotas: quotas.Quotas
@@ -175,6 +177,7 @@ def build_services(
         queues=all_queues,
         messages=messages.Messages(driver, all_queues, all_dead_letters, all_quotas, limits, seals, clock),
         claims=claims.Claims(driver, all_queues, all_dead_letters, all_quotas, limits, seals, clock),
+        deliveries=deliveries.Deliveries(driver, delivery),
         projects=projects.Projects(driver, limits, all_quotas, clock),
         tokens=tokens.Tokens(driver, clock),
         quotas=all_quotas,

@@ -8,7 +8,7 @@ import typing
 
 import msgspec
 
-from queueservice.model import queues
+from queueservice.model import messages, queues
 
 #: What a delivery is about. Confirmations ask the subscriber whether he wants to be one; farewells ask whether again.
 MESSAGE, CONFIRMATION, FAREWELL = 'message', 'confirmation', 'farewell'
@@ -123,6 +123,40 @@ class Delivery(msgspec.Struct, frozen=True):
     error: str | None
     next_at: float | None = None  # s, UTC; when it is tried again, while it is open
     ended_at: float | None = None  # s, UTC
+
+
+class Ended(typing.NamedTuple):
+    """A delivery that has ended, as it is to be remembered."""
+
+    delivery: Delivery  # with one of OUTCOMES, and `ended_at`
+    message: bytes | None  # pack_message() of what was posted, where it may be sent again; None: it is not kept
+
+
+class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was posted, as it is kept with the record of a delivery that failed, in MessagePack.
+
+    Nothing in it is decrypted: a sealed body stays sealed, and opens for the queue that it was posted to.
+    """
+
+    position: int
+    body: bytes  # as it lay in its queue
+    created_at: float  # s, UTC
+    expires_at: float  # s, UTC; it is kept, and may be sent again, after that
+    client: bytes = b''
+    checksum: str | None = None
+    claim_count: int = 0
+    state: bytes = b''
+
+
+def pack_message(message: messages.Message) -> bytes:
+    """`message` as a record keeps it. To be called before it is opened, or it lies there in the clear."""
+    return msgspec.msgpack.encode(Kept(**{name: getattr(message, name) for name in Kept.__struct_fields__}))
+
+
+def unpack_message(packed: bytes) -> messages.Message:
+    """The opposite of `pack_message`: what was posted, free and not opened yet."""
+    kept = msgspec.msgpack.decode(packed, type=Kept)
+    return messages.Message(**msgspec.structs.asdict(kept), available_at=0, claim_id=None, claim_ttl=0)
 
 
 def delivery_id(subscription_id: str, message_id: str) -> str:

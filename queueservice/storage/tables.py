@@ -124,11 +124,11 @@ LANES = records.Table(
 DELIVERIES = records.Table(
     name='deliveries',
     fields={
-        'id': str,  # model.deliveries.delivery_id()
+        'id': str,  # model.deliveries.delivery_id(), which is how the deliveries of a message are found, too
         'subscription_id': str,
         'message_id': str,
         'kind': str,
-        'outcome': str,
+        'outcome': str,  # OPEN while it is sent again; then `ended_at` is None
         'request_id': str,
         'attempts': int,
         'first_at': float,  # s, UTC
@@ -137,14 +137,10 @@ DELIVERIES = records.Table(
         'error': str,
         'ended_at': float,
         'expires_at': float,  # s, UTC; None: never
-        'message': bytes,  # what was posted, as it lay in its queue (sealed or not), with its times; None: not kept
+        'message': bytes,  # what was posted, by model.deliveries.pack_message(); None: not kept
     },
     key=('id',),
-    indexes=(
-        ('subscription_id', 'ended_at'),
-        ('subscription_id', 'outcome', 'ended_at'),
-        ('subscription_id', 'message_id'),
-    ),
+    indexes=(('subscription_id', 'ended_at'), ('subscription_id', 'outcome', 'ended_at')),
     expires='expires_at',
 )
 
