@@ -13,7 +13,7 @@ from queueservice.conf import secrecy
 from queueservice.model import deliveries as deliveries_module
 from queueservice.model import limits as limits_module
 from queueservice.model import quotas as quotas_module
-from queueservice.model import signatures
+from queueservice.model import networks, signatures
 from queueservice.services import (
     claims,
     dead_letters,
@@ -66,7 +66,10 @@ def read_limits(conf) -> limits_module.Limits:
 
 
 def read_delivery(conf) -> deliveries_module.Rules:
-    """What the operator has said about delivery, as values."""
+    """What the operator has said about delivery, as values.
+
+    :raises ValueError: an entry of allowed_networks is no network; says which.
+    """
     groups = (conf.delivery, conf.notification, conf.transport)
     values = {
         name: next(group[name] for group in groups if name in group)
@@ -75,6 +78,10 @@ def read_delivery(conf) -> deliveries_module.Rules:
     if values['require_confirmation'] is None:
         values['require_confirmation'] = conf.auth_strategy != identity.NOAUTH
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    try:
+        networks.read(values['allowed_networks'])
+    except ValueError as error:
+        raise ValueError(f'[delivery] allowed_networks: {error}') from None
     return deliveries_module.Rules(**values)
 
 
