@@ -12,8 +12,8 @@ from queueservice.api.middleware import cors, identity
 from queueservice.conf import secrecy
 from queueservice.model import deliveries as deliveries_module
 from queueservice.model import limits as limits_module
-from queueservice.model import quotas as quotas_module
 from queueservice.model import networks, signatures
+from queueservice.model import quotas as quotas_module
 from queueservice.services import (
     claims,
     dead_letters,
