@@ -9,6 +9,8 @@ import typing
 
 import msgspec
 
+from queueservice.model import messages, queues
+
 
 class Push(msgspec.Struct, frozen=True):
     """What is to be sent, to whom."""
@@ -21,6 +23,8 @@ class Push(msgspec.Struct, frozen=True):
     options: dict[str, typing.Any] = {}  # of the subscription
     kind: str = 'message'  # as model.deliveries has it
     text: tuple[str, str] | None = None  # for people: subject and text, where that is not the body
+    queue: queues.Queue | None = None  # where a message was posted, and what ...
+    message: messages.Message | None = None  # ... decrypted; for senders that stay in this service
 
 
 class Exchange(msgspec.Struct, frozen=True):
