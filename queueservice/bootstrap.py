@@ -16,10 +16,12 @@ from queueservice.model import networks, signatures
 from queueservice.model import quotas as quotas_module
 from queueservice.services import (
     claims,
+    confirmations,
     dead_letters,
     deliveries,
     health,
     housekeeping,
+    links,
     messages,
     projects,
     queues,
@@ -53,6 +55,8 @@ class Services(msgspec.Struct, frozen=True):
     quotas: quotas.Quotas
     rates: rates.Rates
     shares: shares.Shares
+    links: links.Links
+    confirmations: confirmations.Confirmations
     health: health.Health
     housekeeping: housekeeping.Housekeeping
 
@@ -173,6 +177,8 @@ def build_services(
 ) -> Services:
     delivery = delivery or deliveries_module.Rules()
     limits = limits or limits_module.Limits()
+    signing = secrets.Signing(secrets.Secrets(driver, clock), signing_secrets)
+    all_links = links.Links(driver, signing, clock)
     seals = sealing.Sealing(keys, limits.enable_checksum)
     all_quotas = quotas.Quotas(driver, limits.project, clock)
     all_queues = queues.Queues(driver, limits, all_quotas, clock, can_encrypt=bool(keys))
@@ -189,7 +195,9 @@ def build_services(
         tokens=tokens.Tokens(driver, clock),
         quotas=all_quotas,
         rates=rates.Rates(driver, all_quotas, clock),
-        shares=shares.Shares(secrets.Secrets(driver, clock), signing_secrets, clock),
+        shares=shares.Shares(signing, clock),
+        links=all_links,
+        confirmations=confirmations.Confirmations(driver, all_links, delivery),
         health=health.Health(driver, all_queues, clock),
         housekeeping=housekeeping.Housekeeping(driver, clock),
     )

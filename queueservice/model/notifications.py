@@ -26,6 +26,39 @@ class Notification(msgspec.Struct, omit_defaults=True):
     delay: int | None = None  # s; where the message was delayed
 
 
+class Answer(msgspec.Struct, frozen=True):
+    """The body of the request that confirms a subscription, or declines it."""
+
+    confirmed: bool
+
+
+class Confirmation(
+    msgspec.Struct,
+    rename={
+        'signature': 'URL-Signature',
+        'methods': 'URL-Methods',
+        'paths': 'URL-Paths',
+        'project': 'X-Project-ID',
+        'expires': 'URL-Expires',
+    },
+):
+    """The body that asks a subscriber whether he wants to be one, or again. It holds the link to answer with."""
+
+    Message_Type: str  # SubscriptionConfirmation or UnsubscribeConfirmation
+    Message: str  # for people
+    signature: str
+    methods: str
+    paths: str
+    project: str
+    expires: str
+    queue_name: str
+    subscription_id: str
+    timestamp: str  # of the attempt
+    SubscribeBody: Answer = Answer(True)
+    UnsubscribeBody: Answer = Answer(False)
+    WSGISubscribeURL: str | msgspec.UnsetType = msgspec.UNSET  # where it is known
+
+
 def build(
     message: messages.Message,
     *,

@@ -1,5 +1,8 @@
 """Pre-signed URLs: what one allows, and the signature that proves it.
 
+There are two kinds: shares, for routes of a queue and what lies below them, and links, for the confirmation of one
+subscription and nothing else.
+
 A signature covers one text, and the grammar makes sure that no two grants have the same text: neither paths nor
 methods can hold a backslash, so the first two separators are where they seem to be, and the expiry at the end has a
 fixed length; what is left between them is the project, whatever it holds. A grant that does not obey the grammar
@@ -23,12 +26,18 @@ METHODS = ('GET', 'HEAD', 'PUT', 'POST', 'PATCH', 'DELETE')
 DEFAULT_LIFE = 24 * 3600  # s
 MAX_LIFE = 7 * 24 * 3600  # s
 
+#: How a link is followed.
+LINK_METHOD = 'PUT'
+
 #: Shorter secrets can be guessed.
 MIN_SECRET = 32  # bytes
 
 #: The two characters, not a line feed: so it is in this protocol.
 _SEPARATOR = r'\n'
 _PATH = re.compile(r'/v2/queues/([A-Za-z0-9_.-]{1,64})/(messages|subscriptions|claims)')
+_LINK = re.compile(r'/v2/queues/([A-Za-z0-9_.-]{1,64})/subscriptions/([0-9a-f]{24})/confirm')
+#: No share leads there, whatever it is for: who may confirm is for the subscriber to say.
+_CONFIRM = '/confirm'
 _EXPIRY = re.compile(r'[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}')
 #: A time as people and programs write it, of which the expiry is made.
 ASKED_EXPIRY = re.compile(rf'({_EXPIRY.pattern})(?:\.[0-9]{{1,9}})?(?:Z|\+00:00)?')
@@ -36,22 +45,37 @@ _SIGNATURE = re.compile(r'[0-9a-f]{64}')
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """Who may do what until when. `build` and `read` make those that obey the grammar."""
+    """Who may do what until when. `build`, `build_link` and `read` make those that obey the grammar."""
 
     paths: tuple[str, ...]  # of one queue, ascending
     methods: tuple[str, ...]  # ascending
     project: str
     expires: str  # 2026-11-23T03:50:02, UTC
 
+    @property
+    def link(self) -> str | None:
+        """The id of the subscription that it confirms; None: it is a share."""
+        match = _LINK.fullmatch(self.paths[0])
+        return match and match[2]
+
+    @property
+    def queue(self) -> queues.QueueKey:
+        """The queue whose routes it is for."""
+        return queues.QueueKey(queues.PROJECT, self.project, self.paths[0].split('/')[3])
+
     def is_for(self, method: str, path: str, now: float) -> bool:
-        """Whether it allows this request now: below one of its paths, by one of its methods, before it expires.
+        """Whether it allows this request now: by one of its methods, before it expires, and at one of its paths.
+
+        A share is for what lies below its paths, too, but for no confirmation.
 
         :param path: decoded once, as the routes see it.
         """
-        return (
-            now < _instant(self.expires)
-            and method in self.methods
-            and any(path == mine or path.startswith(f'{mine}/') for mine in self.paths)
+        if not (now < _instant(self.expires) and method in self.methods):
+            return False
+        if self.link:
+            return path in self.paths
+        return not path.rstrip('/').endswith(_CONFIRM) and any(
+            path == mine or path.startswith(f'{mine}/') for mine in self.paths
         )
 
 
@@ -66,13 +90,18 @@ def build(
     :param resources: some of `RESOURCES`; `methods`: some of `METHODS`.
     :param expires_at: s, UTC; fractions of a second are cut off.
     """
-    moment = datetime.datetime.fromtimestamp(int(expires_at), datetime.UTC)
     return Grant(
         paths=tuple(sorted({f'/v2/queues/{queue.name}/{resource}' for resource in resources})),
         methods=tuple(sorted(set(methods))),
         project=queue.project,
-        expires=moment.strftime('%Y-%m-%dT%H:%M:%S'),
+        expires=_write(expires_at),
     )
+
+
+def build_link(queue: queues.QueueKey, subscription_id: str, expires_at: float) -> Grant:
+    """The grant to confirm, or to decline, this subscription to the queue."""
+    path = f'/v2/queues/{queue.name}/subscriptions/{subscription_id}{_CONFIRM}'
+    return Grant((path,), (LINK_METHOD,), queue.project, _write(expires_at))
 
 
 def read(paths: str, methods: str, project: str, expires: str) -> Grant | None:
@@ -123,9 +152,11 @@ def check_life(expires_at: float, now: float) -> float:
 
 
 def _obeys(grant):
-    matches = [_PATH.fullmatch(path) for path in grant.paths]
+    link = _LINK.fullmatch(grant.paths[0])
+    matches = [link] if link else [_PATH.fullmatch(path) for path in grant.paths]
     return (
         all(matches)
+        and (not link or (len(grant.paths) == 1 and grant.methods == (LINK_METHOD,)))
         and len({match[1] for match in matches}) == 1
         and matches[0][1] not in ('.', '..')
         and _ascends(grant.paths)
@@ -138,6 +169,10 @@ def _obeys(grant):
 
 def _ascends(values):
     return all(one < other for one, other in itertools.pairwise(values))
+
+
+def _write(instant):
+    return datetime.datetime.fromtimestamp(int(instant), datetime.UTC).strftime('%Y-%m-%dT%H:%M:%S')
 
 
 def _instant(expires):

@@ -8,6 +8,9 @@ from queueservice.storage import errors as storage_errors
 
 _LENGTH = 32  # bytes
 
+#: Under this name the secret is kept that signs where the operator gives none.
+_SIGNING = 'signed_url'
+
 
 class Secrets:
     def __init__(self, driver: base.Driver, clock: collections.abc.Callable[[], float]):
@@ -33,3 +36,19 @@ class Secrets:
         if isinstance(inserted, storage_errors.Duplicate):  # another process was quicker: its secret is the one
             return self._find(name)
         return inserted['value']
+
+
+class Signing:
+    """What signs and verifies pre-signed URLs of either kind."""
+
+    def __init__(self, own: Secrets, configured: collections.abc.Sequence[bytes]):
+        """
+        :param configured: the operator's secrets: the first signs, each of them verifies. None of them: the service's
+            own does both.
+        """
+        self._own = own
+        self._configured = tuple(configured)
+
+    def load(self) -> tuple[bytes, ...]:
+        """All that verify; the first one signs."""
+        return self._configured or (self._own.load(_SIGNING),)

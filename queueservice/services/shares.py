@@ -7,9 +7,6 @@ import msgspec
 from queueservice.model import errors, queues, signatures
 from queueservice.services import secrets
 
-#: Under this name the secret is kept that signs where none is configured.
-_NAME = 'signed_url'
-
 
 class Signed(msgspec.Struct, frozen=True):
     grant: signatures.Grant
@@ -17,18 +14,8 @@ class Signed(msgspec.Struct, frozen=True):
 
 
 class Shares:
-    def __init__(
-        self,
-        own: secrets.Secrets,
-        configured: collections.abc.Sequence[bytes],
-        clock: collections.abc.Callable[[], float],
-    ):
-        """
-        :param configured: the operator's secrets: the first signs, each of them verifies. None of them: the service's
-            own does both.
-        """
-        self._own = own
-        self._configured = tuple(configured)
+    def __init__(self, signing: secrets.Signing, clock: collections.abc.Callable[[], float]):
+        self._signing = signing
         self._clock = clock
 
     def sign(
@@ -54,11 +41,10 @@ class Shares:
         else:
             expires_at = signatures.check_life(signatures.read_expiry(expires), now)
         grant = signatures.build(queue, resources, methods, expires_at)
-        return Signed(grant, signatures.sign(grant, self._secrets()[0]))
+        return Signed(grant, signatures.sign(grant, self._signing.load()[0]))
 
     def is_good(self, grant: signatures.Grant, signature: str, method: str, path: str) -> bool:
         """Whether the grant was signed here, and allows this request now."""
-        return signatures.is_signed(grant, signature, self._secrets()) and grant.is_for(method, path, self._clock())
-
-    def _secrets(self):
-        return self._configured or (self._own.load(_NAME),)
+        return signatures.is_signed(grant, signature, self._signing.load()) and grant.is_for(
+            method, path, self._clock()
+        )

@@ -58,6 +58,7 @@ class Caller(msgspec.Struct):
     roles: frozenset[str]
     base: str  # what paths given to this caller begin with: the version, and the project if its URL has it
     user: str | None = None  # None where the headers are believed
+    link: str | None = None  # the subscription whose confirmation link was followed: nothing else came with it
     allowed: set[str] = msgspec.field(default_factory=set)  # policy rules that are known to let it pass
 
 
@@ -155,7 +156,7 @@ class ContextMiddleware:
         if who is None:
             caller = Caller(namespace, project, client, self._read_roles(roles), base)
         else:
-            caller = Caller(namespace, project, client, who.roles, base, who.user)
+            caller = Caller(namespace, project, client, who.roles, base, who.user, who.link)
         if sum(map(len, filter(None, headers[:-1]))) <= _REMEMBERED_LENGTH:
             if len(self._callers) >= _REMEMBERED:
                 self._callers.clear()

@@ -45,6 +45,7 @@ class Identity(msgspec.Struct, frozen=True):
     project: str
     user: str  # for people who read logs
     roles: frozenset[str]
+    link: str | None = None  # who comes by the link that one subscription was sent: that one's id
 
 
 class TokenIssuer(typing.Protocol):

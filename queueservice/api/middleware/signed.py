@@ -11,7 +11,7 @@ _ROLES = identity.imply(['member'])
 
 class SignatureReader:
     """
-    :param services: `shares` of it is used.
+    :param services: `shares` and `links` of it are used.
     """
 
     def __init__(self, services):
@@ -30,9 +30,15 @@ class SignatureReader:
             header('HTTP_URL_EXPIRES', ''),
         )
         signature = header('HTTP_URL_SIGNATURE')
-        if grant is None or not self._services.shares.is_good(grant, signature, req.method, req.path):
+        if grant is None or not self._is_good(grant, signature, req):
             raise errors.NotFound(
                 description='The pre-signed URL is not good for this request. It may have expired, or be for another '
                 'method, path or project; its headers must be sent as they were given out.'
             )
+        if grant.link:
+            return identity.Identity(grant.project, 'confirmation link', _ROLES, grant.link)
         return identity.Identity(grant.project, 'pre-signed URL', _ROLES)
+
+    def _is_good(self, grant, signature, req):
+        service = self._services.links if grant.link else self._services.shares
+        return service.is_good(grant, signature, req.method, req.path)

@@ -2,30 +2,45 @@
 
 import itertools
 
+import msgspec
 import testtools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queueservice.model import errors, queues, signatures
+from queueservice.model import errors, limits, queues, signatures
 from tests.fixtures import tables
 
 _SECRET = b'sekrit'
 _GRANT = signatures.Grant(('/v2/queues/q/messages',), ('GET',), 'p1', '2026-11-23T03:50:02')
 _SIGNATURE = 'fc5b574607c277778cb826ed79fbed6cfe59a9cc2409f654cdcd034d683af47a'
 
+#: A subscription.
+_LINK = '/v2/queues/q/subscriptions/00018bcfe5680123456789aa'
+
 _projects = st.lists(
     st.sampled_from(['\\n', '\\', 'n', 'p', ',', 'GET', '/v2/queues/q/messages', '2026-11-23T03:50:02'])
 ).map(''.join)
-_grants = st.builds(
+_names = st.from_regex(r'[A-Za-z0-9_-]{1,8}', fullmatch=True)
+_shares = st.builds(
     lambda name, resources, methods, project, expires_at: signatures.build(
         queues.QueueKey(queues.PROJECT, project, name), resources, methods, expires_at
     ),
-    st.from_regex(r'[A-Za-z0-9_-]{1,8}', fullmatch=True),
+    _names,
     st.sets(st.sampled_from(signatures.RESOURCES), min_size=1),
     st.sets(st.sampled_from(signatures.METHODS), min_size=1),
     _projects,
     st.integers(0, 2**33),
 )
+_links = st.builds(
+    lambda name, subscription_id, project, expires_at: signatures.build_link(
+        queues.QueueKey(queues.PROJECT, project, name), subscription_id, expires_at
+    ),
+    st.one_of(_names, st.sampled_from(['subscriptions', 'confirm'])),
+    st.from_regex(r'[0-9a-f]{24}', fullmatch=True),
+    _projects,
+    st.integers(0, 2**33),
+)
+_grants = st.one_of(_shares, _links)
 
 
 class TestVectors(testtools.TestCase):
@@ -67,6 +82,20 @@ class TestSignatures(testtools.TestCase):
         signature = signatures.sign(one, _SECRET)
         self.assertEqual(one == other, signatures.is_signed(other, signature, [_SECRET]))
 
+    @given(_shares, _links)
+    def test_no_share_reaches_a_confirmation(self, share, link):
+        path = link.paths[0]
+        self.assertIsNone(share.link)
+        self.assertEqual(path.split('/')[-2], link.link)
+        self.assertTrue(link.is_for('PUT', path, 0) or link.expires == '1970-01-01T00:00:00')
+        own = msgspec.structs.replace(
+            share, project=link.project, paths=(path.rpartition('/subscr')[0] + '/subscriptions',)
+        )
+        for method in signatures.METHODS:
+            self.assertFalse(own.is_for(method, path, 0))
+            self.assertFalse(own.is_for(method, f'{path}/', 0))
+            self.assertFalse(method != 'PUT' and link.is_for(method, path, 0))
+
 
 class TestGrammar(tables.Tables, testtools.TestCase):
     @tables.each(
@@ -84,6 +113,16 @@ class TestGrammar(tables.Tables, testtools.TestCase):
         ('a path with a query', {'paths': '/v2/queues/q/messages?limit=1'}),
         ('a path that is encoded', {'paths': '/v2/queues/%71/messages'}),
         ('a path with a line feed', {'paths': '/v2/queues/q/messages\n'}),
+        ('a link for GET', {'paths': f'{_LINK}/confirm'}),
+        ('a link for more', {'paths': f'{_LINK}/confirm', 'methods': 'GET,PUT'}),
+        ('a link and a share', {'paths': f'/v2/queues/q/messages,{_LINK}/confirm', 'methods': 'PUT'}),
+        ('two links', {'paths': f'{_LINK}/confirm,{_LINK[:-1]}b/confirm', 'methods': 'PUT'}),
+        ('a link behind a link', {'paths': f'{_LINK}/confirm/confirm', 'methods': 'PUT'}),
+        ('a link with a slash at the end', {'paths': f'{_LINK}/confirm/', 'methods': 'PUT'}),
+        ('a link to a subscription', {'paths': _LINK, 'methods': 'PUT'}),
+        ('a link with a short id', {'paths': f'{_LINK[:-1]}/confirm', 'methods': 'PUT'}),
+        ('a link in capitals', {'paths': f'{_LINK[:-1]}A/confirm', 'methods': 'PUT'}),
+        ('a link to dots', {'paths': f'/v2/queues/../subscriptions/{"0" * 24}/confirm', 'methods': 'PUT'}),
         ('two queues', {'paths': '/v2/queues/a/messages,/v2/queues/b/messages'}),
         ('paths in another order', {'paths': '/v2/queues/q/messages,/v2/queues/q/claims'}),
         ('a path twice', {'paths': '/v2/queues/q/messages,/v2/queues/q/messages'}),
@@ -152,6 +191,22 @@ class TestGrants(tables.Tables, testtools.TestCase):
     )
     def test_it_does_not_allow(self, path):
         self.assertFalse(self.GRANT.is_for('GET', path, self.END - 1))
+
+
+class TestLinks(testtools.TestCase):
+    def test_one_is_for_its_own_path_alone(self):
+        link = signatures.build_link(queues.QueueKey(queues.PROJECT, 'p', 'q'), _LINK.rpartition('/')[2], 1e9)
+        self.assertEqual(link, signatures.read(f'{_LINK}/confirm', 'PUT', 'p', '2001-09-09T01:46:40'))
+        self.assertEqual(queues.QueueKey(queues.PROJECT, 'p', 'q'), link.queue)
+        self.assertTrue(link.is_for('PUT', f'{_LINK}/confirm', 1e9 - 1))
+        self.assertFalse(link.is_for('PUT', f'{_LINK}/confirm', 1e9))
+        for path in (_LINK, f'{_LINK}/confirm/', f'{_LINK}/confirm/1', f'{_LINK}/confirm2', f'{_LINK[:-1]}b/confirm'):
+            self.assertFalse(link.is_for('PUT', path, 1e9 - 1))
+
+    def test_it_may_last_for_a_hundred_years(self):
+        key = queues.QueueKey(queues.PROJECT, 'p', 'q')
+        link = signatures.build_link(key, '0' * 24, 1_700_000_000 + limits.MOST_SUBSCRIPTION_TTL)
+        self.assertTrue(link.is_for('PUT', link.paths[0], 1_800_000_000))
 
 
 class TestExpiry(tables.Tables, testtools.TestCase):
