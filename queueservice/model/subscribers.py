@@ -36,6 +36,10 @@ _NUMBER = re.compile(r'[0-9]+|0[xX][0-9a-fA-F]*')
 _LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _LOCAL_SAFE = "!$'*+=^_`{|}~-"
 
+MAX_HEADERS = 32
+MAX_HEADER_LENGTH = 4096
+_HEADER = re.compile(r'x-[a-z0-9_-]{1,62}|authorization|content-type', re.ASCII | re.IGNORECASE)
+
 
 class Url(typing.NamedTuple):
     """Where a webhook goes. `str` of it is the URL, normalised."""
@@ -103,6 +107,33 @@ def mail_address(uri: str) -> str:
 def queue_name(uri: str) -> str:
     """The name in a `queue:` URI that was checked."""
     return uri.partition(':')[2]
+
+
+def check_headers(headers: typing.Any) -> dict[str, str]:
+    """Return the option `post_headers` of a subscription, if requests may carry them.
+
+    :raises BodyInvalid: naming the header and what to change.
+    """
+    name = 'The value of "options.post_headers"'
+    if not isinstance(headers, dict):
+        raise errors.BodyInvalid(description=f'{name} must be an object.')
+    if len(headers) > MAX_HEADERS:
+        raise errors.BodyInvalid(description=f'{name} may have {MAX_HEADERS} headers at the most.')
+    for header, value in headers.items():
+        if not _HEADER.fullmatch(header):
+            raise errors.BodyInvalid(
+                description=f'{name} may have headers whose names begin with "X-", "Authorization" and "Content-Type", '
+                f'and not "{header[:64]}".'
+            )
+        if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+            raise errors.BodyInvalid(description=f'{name} must have a string of printable ASCII as "{header}".')
+        if len(value) > MAX_HEADER_LENGTH:
+            raise errors.BodyInvalid(
+                description=f'{name} may have {MAX_HEADER_LENGTH} characters at the most as "{header}".'
+            )
+    if len({header.lower() for header in headers}) < len(headers):
+        raise errors.BodyInvalid(description=f'{name} has a header twice, in small and in capital letters.')
+    return headers
 
 
 def _check_url(scheme, rest, rules):

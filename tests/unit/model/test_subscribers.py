@@ -262,6 +262,46 @@ class TestQueues(tables.Tables, testtools.TestCase):
         self.assertIn('queue:name', str(error))
 
 
+class TestHeaders(tables.Tables, testtools.TestCase):
+    def test_takes_headers(self):
+        headers = {
+            'X-Source': 'a',
+            'x-b_c-1': '',
+            'Authorization': 'Bearer a',
+            'content-type': 'text/plain; charset=utf-8',
+        }
+        self.assertEqual(headers, subscribers.check_headers(headers))
+
+    @tables.each(
+        ('no object', ['X-A']),
+        ('another header', {'Cookie': 'a'}),
+        ('the host', {'Host': 'a'}),
+        ('a length', {'Content-Length': '0'}),
+        ('an encoding', {'Transfer-Encoding': 'chunked'}),
+        ('what signs', {'webhook-signature': 'v1,a'}),
+        ('no name', {'': 'a'}),
+        ('nothing after the X', {'X-': 'a'}),
+        ('a long name', {'X-' + 'a' * 63: 'a'}),
+        ('a line break in a name', {'X-A\r\nHost: b': 'a'}),
+        ('a line break after a name', {'X-A\n': 'a'}),
+        ('a colon in a name', {'X-A:': 'a'}),
+        ('a letter beyond ASCII in a name', {'X-\u017f': 'a'}),
+        ('a line break in a value', {'X-A': 'a\r\nHost: b'}),
+        ('a lone line feed in a value', {'X-A': 'a\nb'}),
+        ('a lone carriage return in a value', {'X-A': 'a\rb'}),
+        ('a nul in a value', {'X-A': '\0'}),
+        ('a letter beyond ASCII in a value', {'X-A': '\u00fc'}),
+        ('a number', {'X-A': 1}),
+        ('null', {'X-A': None}),
+        ('a long value', {'X-A': 'a' * 4097}),
+        ('too many', {f'X-{number}': '' for number in range(33)}),
+        ('one twice', {'X-A': 'a', 'x-a': 'b'}),
+    )
+    def test_refuses(self, headers):
+        error = self.assertRaises(errors.BodyInvalid, subscribers.check_headers, headers)
+        self.assertIn('post_headers', str(error))
+
+
 class TestNetworks(testtools.TestCase):
     @given(st.ip_addresses(v=4))
     def test_no_disguise_makes_an_address_public(self, address):
