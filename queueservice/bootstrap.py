@@ -10,6 +10,7 @@ from queueservice import logs
 from queueservice.api import app
 from queueservice.api.middleware import cors, identity
 from queueservice.conf import secrecy
+from queueservice.delivery import base as delivery_base
 from queueservice.model import deliveries as deliveries_module
 from queueservice.model import limits as limits_module
 from queueservice.model import networks, signatures
@@ -21,8 +22,10 @@ from queueservice.services import (
     deliveries,
     health,
     housekeeping,
+    lanes,
     links,
     messages,
+    notifications,
     projects,
     queues,
     quotas,
@@ -50,6 +53,8 @@ class Services(msgspec.Struct, frozen=True):
     messages: messages.Messages
     claims: claims.Claims
     deliveries: deliveries.Deliveries
+    lanes: lanes.Lanes
+    notifications: notifications.Notifications
     projects: projects.Projects
     tokens: tokens.Tokens
     quotas: quotas.Quotas
@@ -174,7 +179,12 @@ def build_services(
     keys: collections.abc.Sequence[sealing.Key] = (),
     signing_secrets: collections.abc.Sequence[bytes] = (),
     delivery: deliveries_module.Rules | None = None,
+    senders: delivery_base.Senders | None = None,
 ) -> Services:
+    """The services on one store.
+
+    :param senders: what delivers, by the scheme of the subscriber, instead of what this service has.
+    """
     delivery = delivery or deliveries_module.Rules()
     limits = limits or limits_module.Limits()
     signing = secrets.Signing(secrets.Secrets(driver, clock), signing_secrets)
@@ -182,15 +192,23 @@ def build_services(
     seals = sealing.Sealing(keys, limits.enable_checksum)
     all_quotas = quotas.Quotas(driver, limits.project, clock)
     all_queues = queues.Queues(driver, limits, all_quotas, clock, can_encrypt=bool(keys))
-    all_dead_letters = dead_letters.DeadLetters(driver, all_queues, seals, clock)
+    all_senders = dict(senders or {})
+    all_lanes = lanes.Lanes(driver, all_queues, all_senders)
+    all_notifications = notifications.Notifications(driver, all_queues, all_lanes)
+    all_dead_letters = dead_letters.DeadLetters(driver, all_queues, seals, all_notifications, clock)
+    all_messages = messages.Messages(
+        driver, all_queues, all_dead_letters, all_quotas, limits, seals, all_notifications, clock
+    )
     return Services(
         driver=driver,
         limits=limits,
         delivery=delivery,
         queues=all_queues,
-        messages=messages.Messages(driver, all_queues, all_dead_letters, all_quotas, limits, seals, clock),
+        messages=all_messages,
         claims=claims.Claims(driver, all_queues, all_dead_letters, all_quotas, limits, seals, clock),
         deliveries=deliveries.Deliveries(driver, delivery),
+        lanes=all_lanes,
+        notifications=all_notifications,
         projects=projects.Projects(driver, limits, all_quotas, clock),
         tokens=tokens.Tokens(driver, clock),
         quotas=all_quotas,

@@ -41,6 +41,7 @@ ERRORS = {
     'encryption': 'The message could not be decrypted.',
     'expired': 'The message expired before it could be delivered.',
     'deleted': 'The message was deleted before it could be delivered.',
+    'unconfirmed': 'The subscriber has not confirmed, or not any more, that it wants messages.',
 }
 
 #: Internal queues through which what was posted reaches the lanes; one project always uses the same.
@@ -74,7 +75,8 @@ class Rules(msgspec.Struct, frozen=True):
 
 class Place(typing.NamedTuple):
     position: int
-    available_at: float  # s, UTC; 0: at once
+    expires_at: float  # s, UTC
+    available_at: float = 0  # s, UTC; 0: at once
 
 
 class Fanout(msgspec.Struct, frozen=True):
@@ -93,6 +95,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: Kind = MESSAGE
     message_id: str = ''
     request_id: str = ''
+    expires_at: float = 0  # s, UTC; when the message's life was to end
+    available_at: float = 0  # s, UTC; not to be sent before; 0: at once
     again: bool = False  # asked for after it had failed: what was posted may lie with its record
 
 

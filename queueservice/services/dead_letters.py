@@ -9,7 +9,7 @@ import msgspec
 from queueservice.model import errors, messages
 from queueservice.model import metadata as metadata_model
 from queueservice.model import queues as queues_model
-from queueservice.services import queues, sealing
+from queueservice.services import notifications, queues, sealing
 from queueservice.storage import base
 from queueservice.storage import errors as storage_errors
 
@@ -31,11 +31,13 @@ class DeadLetters:
         driver: base.Driver,
         queues: queues.Queues,
         sealing: sealing.Sealing,
+        notifications: notifications.Notifications,
         clock: collections.abc.Callable[[], float] = time.time,
     ):
         self._store = driver.messages
         self._queues = queues
         self._sealing = sealing
+        self._notifications = notifications
         self._clock = clock
 
     def bury(self, queue: queues_model.Queue, claim: messages.Claim, dead: list[messages.Message], now: float) -> None:
@@ -55,7 +57,7 @@ class DeadLetters:
 
         def append(letters):
             drafts = [self._draft(queue, message, now) for message in dead]
-            self._store.append(letters, self._sealing.seal(letters, drafts), now)
+            self._notifications.append(letters, self._sealing.seal(letters, drafts), now)
 
         try:
             self._queues.use(target, append, create=True, metadata=metadata)

@@ -8,7 +8,7 @@ import msgspec
 from queueservice.model import errors, messages
 from queueservice.model import limits as limits_module
 from queueservice.model import queues as queues_model
-from queueservice.services import dead_letters, queues, sealing
+from queueservice.services import dead_letters, notifications, queues, sealing
 from queueservice.services import quotas as quotas_service
 from queueservice.storage import base
 from queueservice.storage import errors as storage_errors
@@ -47,9 +47,11 @@ class Messages:
         quotas: quotas_service.Quotas,
         limits: limits_module.Limits,
         sealing: sealing.Sealing,
+        notifications: notifications.Notifications,
         clock: collections.abc.Callable[[], float] = time.time,
     ):
         self._store = driver.messages
+        self._notifications = notifications
         self._queues = queues
         self._dead_letters = dead_letters
         self._quotas = quotas
@@ -67,12 +69,14 @@ class Messages:
         create: bool = True,
         queue_defaults: bool = True,
         idempotency: Idempotency | None = None,
+        request_id: str = '',
     ) -> list[str]:
         """Store messages and return their ids, in the same order. All or nothing.
 
         :param size: bytes of the whole request, held against the queue's and the operator's bound.
         :param create: make the queue if there is none; nothing is made for a post that is refused.
         :param queue_defaults: let the queue's defaults fill in what a message leaves open.
+        :param request_id: what subscribers are told of where a message comes from.
         :raises QueueNotFound: there is none, and not `create`.
         :raises KeyReused: the idempotency key came with another digest before.
         :raises QuotaExceeded: the project may not keep so many messages or bytes, or have one queue more.
@@ -86,9 +90,9 @@ class Messages:
         def append(queue):
             drafts = self._sealing.seal(queue, draft(queue.settings))
             if idempotency is None:
-                appended = self._store.append(queue, drafts, now)
+                appended = self._notifications.append(queue, drafts, now, request_id)
             else:
-                appended = self._append_once(queue, drafts, idempotency.digest, now)
+                appended = self._append_once(queue, drafts, idempotency.digest, now, request_id)
             return messages.encode_positions(queue.id, [one.position for one in appended])
 
         if self._queues.find(key) is None:
@@ -272,12 +276,12 @@ class Messages:
                 draft.key_until = now + KEY_WINDOW
         return drafts
 
-    def _append_once(self, queue, drafts, digest, now):
+    def _append_once(self, queue, drafts, digest, now, request_id):
         for stored in self._sealing.digests(queue, digest):
             for draft in drafts:
                 draft.key_digest = stored
             try:
-                return self._store.append(queue, drafts, now)
+                return self._notifications.append(queue, drafts, now, request_id)
             except storage_errors.KeyReused:
                 continue
         raise errors.KeyReused()

@@ -88,6 +88,10 @@ class Queues:
         """The queue; made with no metadata if there is none."""
         return self.use(key, lambda queue: queue, create=True)
 
+    def forget(self, key: queues.QueueKey) -> None:
+        """Read the queue anew when it is next asked for."""
+        self._known.pop(key, None)
+
     def load(self, key: queues.QueueKey) -> queues.Queue | None:
         """The queue as it is stored now, or None."""
         found = self._records.find(tables.QUEUES, records.Query(where=_is(key), limit=1)).records
@@ -186,8 +190,9 @@ class Queues:
 
     def _insert(self, key, metadata):
         now = self._clock()
-        project = {'namespace': key.namespace, 'project': key.project, 'created_at': now}
-        self._records.insert(tables.PROJECTS, [project])  # a Duplicate is as good
+        if key.namespace != queues.INTERNAL:
+            project = {'namespace': key.namespace, 'project': key.project, 'created_at': now}
+            self._records.insert(tables.PROJECTS, [project])  # a Duplicate is as good
         record = {
             'id': messages_model.new_id(),
             'namespace': key.namespace,

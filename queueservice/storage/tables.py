@@ -109,6 +109,7 @@ LANES = records.Table(
         'site': str,  # what is loaded by attempts: a host
         'due_at': float,  # s, UTC; leased, or to wait, until then. None: parked, nothing is to be delivered
         'leased_by': str,  # the turn that has it until due_at; None: nobody's
+        'rests_until': float,  # s, UTC; nothing is sent before, whatever comes
         'failures': int,  # in a row
         'opened_at': float,  # s, UTC; since when the breaker is open; None: it is closed
         'last_at': float,  # s, UTC; of the last attempt

@@ -72,6 +72,7 @@ class MessageCollection(base.Resource):
             create=self.dialect.creates_queues,
             queue_defaults=self.dialect.queue_defaults,
             idempotency=_read_idempotency(req, raw) if self.dialect.idempotency else None,
+            request_id=req.context.request_id,
         )
         path = f'{links.queue(req, queue_name)}/messages'
         prefix = f'{path}/'
