@@ -97,7 +97,11 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     request_id: str = ''
     expires_at: float = 0  # s, UTC; when the message's life was to end
     available_at: float = 0  # s, UTC; not to be sent before; 0: at once
-    again: bool = False  # asked for after it had failed: what was posted may lie with its record
+    #: Not 0: it was asked for after it had failed, what was posted lies with the record of that, and this was the
+    #: record's revision. So two requests to send it again put one entry into the lane, and a third after it has failed
+    #: once more another.
+    again: int = 0
+    tried: int = 0  # with `again`: the attempts that were made before
 
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -72,7 +72,7 @@ class Lanes:
     ) -> bool:
         """Let `entries` be delivered; False if there is no such lane (any more).
 
-        An entry is stored once within KEY_WINDOW, however often it is put, unless it is to be sent `again`.
+        An entry is stored once within KEY_WINDOW, however often it is put.
         If interrupted: to be repeated; the lane may not know yet that there is something in it.
         """
         if not self._append(project, subscription_id, entries, now):
@@ -141,7 +141,8 @@ class Lanes:
                 msgspec.json.encode(entry),
                 now + deliveries.LIFE,
                 entry.available_at,
-                key=None if entry.again else f'{entry.kind}:{entry.delivery_id}',
+                state=msgspec.json.encode(deliveries.Progress(total=entry.tried)) if entry.tried else b'',
+                key=f'{entry.kind}:{entry.delivery_id}:{entry.again}',
                 key_until=now + KEY_WINDOW,
             )
             for entry in entries

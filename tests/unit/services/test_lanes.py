@@ -63,10 +63,10 @@ class TestLanes(testtools.TestCase):
         self.put('d1', 'd2')
         self.assertEqual(['d1', 'd2'], self.entries())
 
-    def test_an_entry_that_is_asked_for_again_is_stored_again(self):
-        self.put('d1')
-        self.put('d1', again=True)
-        self.assertEqual(['d1', 'd1'], self.entries())
+    def test_an_entry_that_is_asked_for_again_is_stored_once_for_each_end(self):
+        for again in (0, 1, 1, 3, 3):
+            self.put('d1', again=again, tried=again)
+        self.assertEqual(['d1'] * 3, self.entries())
 
     def test_a_confirmation_is_not_taken_for_a_message(self):
         self.put('d1')
