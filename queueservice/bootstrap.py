@@ -33,6 +33,7 @@ from queueservice.services import (
     sealing,
     secrets,
     shares,
+    subscriptions,
     tokens,
 )
 from queueservice.storage import base, loader
@@ -53,6 +54,7 @@ class Services(msgspec.Struct, frozen=True):
     messages: messages.Messages
     claims: claims.Claims
     deliveries: deliveries.Deliveries
+    subscriptions: subscriptions.Subscriptions
     lanes: lanes.Lanes
     notifications: notifications.Notifications
     projects: projects.Projects
@@ -199,6 +201,10 @@ def build_services(
     all_messages = messages.Messages(
         driver, all_queues, all_dead_letters, all_quotas, limits, seals, all_notifications, clock
     )
+    all_deliveries = deliveries.Deliveries(driver, delivery)
+    all_subscriptions = subscriptions.Subscriptions(
+        driver, all_queues, all_quotas, all_lanes, all_deliveries, limits, delivery, clock
+    )
     return Services(
         driver=driver,
         limits=limits,
@@ -206,7 +212,8 @@ def build_services(
         queues=all_queues,
         messages=all_messages,
         claims=claims.Claims(driver, all_queues, all_dead_letters, all_quotas, limits, seals, clock),
-        deliveries=deliveries.Deliveries(driver, delivery),
+        deliveries=all_deliveries,
+        subscriptions=all_subscriptions,
         lanes=all_lanes,
         notifications=all_notifications,
         projects=projects.Projects(driver, limits, all_quotas, clock),
@@ -217,7 +224,7 @@ def build_services(
         links=all_links,
         confirmations=confirmations.Confirmations(driver, all_links, delivery),
         health=health.Health(driver, all_queues, clock),
-        housekeeping=housekeeping.Housekeeping(driver, clock),
+        housekeeping=housekeeping.Housekeeping(driver, all_subscriptions, clock),
     )
 
 

@@ -23,6 +23,7 @@ ANSWERS = {
     errors.MessageClaimed: (falcon.HTTP_403, 'Unable to delete'),
     errors.QuotaExceeded: (falcon.HTTP_403, 'Quota exceeded'),
     errors.NotAuthorized: (falcon.HTTP_403, 'Not authorized'),
+    errors.ConfirmationNeeded: (falcon.HTTP_403, 'Confirmation needed'),
     errors.NotFound: (falcon.HTTP_404, 'Not found'),
     errors.Conflict: (falcon.HTTP_409, 'Resource conflict'),
     errors.RateExceeded: (falcon.HTTP_429, 'Too many requests'),

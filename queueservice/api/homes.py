@@ -3,6 +3,7 @@
 _QUEUE = {'queue_name': 'param/queue_name'}
 _MESSAGE = {**_QUEUE, 'message_id': 'param/message_id'}
 _CLAIM = {**_QUEUE, 'claim_id': 'param/claim_id'}
+_SUBSCRIPTION = {**_QUEUE, 'subscription_id': 'param/subscription_id'}
 _JSON = {'application/json': {}}
 _LIST = {'marker': 'param/marker', 'limit': 'param/limit'}
 
@@ -72,6 +73,14 @@ V2 = {
         '/queues/{queue_name}/messages{?ids,claim_ids,pop}',
         {**_QUEUE, 'ids': 'param/ids', 'claim_ids': 'param/claim_ids', 'pop': 'param/pop'},
         ['DELETE'],
+    ),
+    'subscriptions': _entry('/queues/{queue_name}/subscriptions{?marker,limit}', {**_QUEUE, **_LIST}, ['GET']),
+    'post_subscription': _posting('/queues/{queue_name}/subscriptions', _QUEUE),
+    'subscription': _entry(
+        '/queues/{queue_name}/subscriptions/{subscription_id}', _SUBSCRIPTION, ['GET', 'PATCH', 'DELETE']
+    ),
+    'subscription_confirm': _entry(
+        '/queues/{queue_name}/subscriptions/{subscription_id}/confirm', _SUBSCRIPTION, ['PUT']
     ),
     'message_get': _entry('/queues/{queue_name}/messages/{message_id}', _MESSAGE, ['GET']),
     'project': _entry('/projects/{project_id}', {'project_id': 'param/project_id'}, ['GET']),

@@ -32,6 +32,7 @@ _PROJECT = '^[^,\\x00-\\x1f\\x7f-\\x9f\\ufffd]+$'
 _FIELDS = {
     'queue_name': ('The name of the queue.', {'type': 'string', 'pattern': f'^{queues.NAME.pattern}$'}),
     'message_id': ('The id of the message.', {'type': 'string', 'minLength': 1}),
+    'subscription_id': ('The id of the subscription.', {'type': 'string', 'minLength': 1}),
     'claim_id': ('The id of the claim.', {'type': 'string', 'minLength': 1}),
     'project_id': ('The id of the project.', {'type': 'string', 'minLength': 1, 'maxLength': 256, 'pattern': _PROJECT}),
 }

@@ -2,7 +2,7 @@
 
 import typing
 
-from queueservice.api.resources import claims, health, messages, projects, queues, shares
+from queueservice.api.resources import claims, health, messages, projects, queues, shares, subscriptions
 
 #: The versions, oldest first.
 ORDER = ('1', '1.1', '2')
@@ -39,6 +39,14 @@ ROUTES = (
     Route('/queues/{queue_name}/messages/{message_id}', messages.MessageItem),
     Route('/queues/{queue_name}/claims', claims.ClaimCollection),
     Route('/queues/{queue_name}/claims/{claim_id}', claims.ClaimItem),
+    Route('/queues/{queue_name}/subscriptions', subscriptions.SubscriptionCollection, since='2'),
+    Route('/queues/{queue_name}/subscriptions/{subscription_id}', subscriptions.SubscriptionItem, since='2'),
+    Route(
+        '/queues/{queue_name}/subscriptions/{subscription_id}/confirm',
+        subscriptions.SubscriptionConfirmation,
+        since='2',
+    ),
+    Route('/queues/{queue_name}/subscriptions/{subscription_id}/secret', subscriptions.SubscriptionSecret, since='2'),
     Route('/projects', projects.ProjectCollection, since='2'),
     Route('/projects/{project_id}', projects.ProjectItem, since='2', slashes=True),
     Route('/health', health.PublicPing, until='1'),

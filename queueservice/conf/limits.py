@@ -49,4 +49,9 @@ OPTIONS = [
         'How many messages of each queue may be claimed at a time. Set it if workers that claim and never delete are '
         'to be noticed soon.',
     ),
+    _limit(
+        'subscriptions_per_queue',
+        'How many subscriptions each queue may have; never more than 10000. 100 is a good value where projects are '
+        'strangers.',
+    ),
 ]

@@ -14,14 +14,17 @@
     ├── Forbidden                  403
     │   ├── MessageClaimed              held by a claim that the caller did not name
     │   ├── QuotaExceeded               the project has as much as it may have
+    │   ├── ConfirmationNeeded          only the subscriber can say that he wants messages
     │   └── NotAuthorized               the policy says no
     ├── NotFound                   404
     │   ├── QueueNotFound
     │   ├── MessageNotFound, MessagesNotFound
-    │   └── ClaimNotFound
+    │   ├── ClaimNotFound
+    │   └── SubscriptionNotFound
     ├── Conflict                   409
     │   ├── MetadataConflict            a JSON patch of a key that is not there
     │   ├── KeyReused                   an Idempotency-Key that came with another body before
+    │   ├── SubscriptionExists          the queue has this subscriber
     │   └── ConcurrentUpdate            somebody else kept changing the same thing
     ├── RateExceeded               429  the project asks too often
     └── EncryptionFailed           503  the service cannot do its part
@@ -89,6 +92,10 @@ class QuotaExceeded(Forbidden):
     """The limit "{limit}" is {most}: {used} in use, {wanted} more wanted. {remedy}, or ask the operator for more."""
 
 
+class ConfirmationNeeded(Forbidden):
+    """The subscriber has to confirm it, by the link that was sent to the address. Subscribe again to have one sent."""
+
+
 class NotAuthorized(Forbidden):
     """You are not authorized to complete this action: it needs the policy rule "{rule}"."""
 
@@ -113,6 +120,10 @@ class ClaimNotFound(NotFound):
     """Claim {claim_id} does not exist in queue {queue}, or has ended."""
 
 
+class SubscriptionNotFound(NotFound):
+    """Subscription {subscription_id} does not exist for queue {queue}, or has ended."""
+
+
 class Conflict(ServiceError):
     """{description}"""
 
@@ -123,6 +134,10 @@ class MetadataConflict(Conflict):
 
 class KeyReused(Conflict):
     """This Idempotency-Key was used for another request body within the last day. Use a new key for a new request."""
+
+
+class SubscriptionExists(Conflict):
+    """Such a subscription exists: a queue has each subscriber once. Change the one that queue {queue} has."""
 
 
 class ConcurrentUpdate(Conflict):

@@ -19,6 +19,7 @@ class Quotas(msgspec.Struct, frozen=True):
     messages: int = 0
     bytes: int = 0  # of bodies
     messages_in_flight_per_queue: int = 0  # claimed ones
+    subscriptions_per_queue: int = 0
 
     @property
     def burst(self) -> int:
@@ -32,6 +33,7 @@ _REMEDIES = {
     'messages': 'Delete messages or let them expire',
     'bytes': 'Delete messages or let them expire',
     'messages_in_flight_per_queue': 'Delete claimed messages, release claims or let them end',
+    'subscriptions_per_queue': 'Delete subscriptions that are not needed',
 }
 
 

@@ -7,6 +7,7 @@ import random
 import threading
 import time
 
+from queueservice.services import subscriptions
 from queueservice.storage import base, records, tables
 from queueservice.storage import errors as storage_errors
 
@@ -18,8 +19,14 @@ _PAUSE = 1.0
 
 
 class Housekeeping:
-    def __init__(self, driver: base.Driver, clock: collections.abc.Callable[[], float] = time.time):
+    def __init__(
+        self,
+        driver: base.Driver,
+        all_subscriptions: subscriptions.Subscriptions,
+        clock: collections.abc.Callable[[], float] = time.time,
+    ):
         self._driver = driver
+        self._subscriptions = all_subscriptions
         self._clock = clock
         self._stop = threading.Event()
         self._pid: int | None = None
@@ -33,6 +40,7 @@ class Housekeeping:
                 gone = (records.Condition(table.expires, '<=', now),)
                 order = ((table.expires, False),)
                 more |= self._driver.records.delete(table, gone, order=order, limit=_SLICE) >= _SLICE
+        more |= self._subscriptions.finish(now, _SLICE) > 0
         return more
 
     def start(self) -> None:

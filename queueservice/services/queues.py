@@ -100,6 +100,31 @@ class Queues:
             return None
         return self._remember(_unpack(found[0]))
 
+    def change_subscribers(
+        self,
+        queue_id: str,
+        change: collections.abc.Callable[[collections.abc.Sequence[str]], collections.abc.Iterable[str]],
+    ) -> bool:
+        """Let the record of this life of a queue name other subscriptions; False if it has ended.
+
+        Whoever posts afterwards goes by what it says now. Two changes at a time lose nothing of each other.
+
+        :param change: gives the ids that it is to name, from those that it names.
+        """
+        for _ in range(_ATTEMPTS):
+            query = records.Query(where=(records.Condition('id', '=', queue_id),), limit=1)
+            found = self._records.find(tables.QUEUES, query).records
+            if not found:
+                return False
+            named = list(change(found[0]['subscribers']))
+            if named == found[0]['subscribers']:
+                return True
+            (replaced,) = self._records.replace(tables.QUEUES, [found[0] | {'subscribers': named}])
+            if not isinstance(replaced, storage_errors.Stale):
+                self._remember(_unpack(replaced))
+                return True
+        raise storage_errors.Unavailable('The subscribers of a queue kept being changed by others.')
+
     # Use cases
 
     def get(self, key: queues.QueueKey) -> queues.Queue:
@@ -134,9 +159,13 @@ class Queues:
         """Apply a JSON patch to the metadata; two at a time lose nothing of each other."""
         return self._change(key, lambda metadata: metadata_model.patch(metadata, operations))
 
-    def delete(self, key: queues.QueueKey) -> None:
-        """End the life of the queue, with everything in it. Nothing happens if there is none."""
-        self._records.delete(tables.QUEUES, _is(key), limit=1)
+    def delete(self, key: queues.QueueKey, queue_id: str | None = None) -> None:
+        """End the life of the queue, with everything in it. Nothing happens if there is none.
+
+        :param queue_id: end no other life than this one.
+        """
+        life = () if queue_id is None else (records.Condition('id', '=', queue_id),)
+        self._records.delete(tables.QUEUES, (*_is(key), *life), limit=1)
         self._known.pop(key, None)
 
     def purge(self, key: queues.QueueKey) -> None:

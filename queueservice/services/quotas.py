@@ -5,7 +5,7 @@ import time
 
 import msgspec
 
-from queueservice.model import errors, messages, queues
+from queueservice.model import errors, messages, queues, subscriptions
 from queueservice.model import quotas as model
 from queueservice.storage import base, records, tables
 from queueservice.storage import errors as storage_errors
@@ -98,6 +98,18 @@ class Quotas:
         limits = self.find(key.namespace, key.project, now)
         if limits.queues:
             self._spend(key, limits, {'queues': 1}, now)
+
+    def check_subscription(self, queue: queues.Queue, now: float) -> None:
+        """Return if the queue may have one subscription more. Those that are made at the same time may go beyond.
+
+        :raises QuotaExceeded: it may not.
+        """
+        of_project = self.find(queue.key.namespace, queue.key.project, now).subscriptions_per_queue
+        most = min(of_project or subscriptions.MOST, subscriptions.MOST)
+        where = (records.Condition('queue_id', '=', queue.id), records.Condition('expires_at', '>', now))
+        used = self._records.count(tables.SUBSCRIPTIONS, where, most)
+        if used >= most:
+            raise model.refusal('subscriptions_per_queue', most, used, 1)
 
     def in_flight(self, key: queues.QueueKey, now: float) -> int | None:
         """How many messages of the queue may be claimed at a time; None: any number."""

@@ -297,6 +297,26 @@ class ApiTestCase(tables.Tables, testtools.TestCase):
     def release(self, claim):
         self.delete(claim, status=204)
 
+    # -- subscriptions ---------------------------------------------------------------------------
+
+    def subscribe(self, subscriber='https://example.org/hook', options=None, ttl=None, queue='demo', **others):
+        """The id of a new subscription to a queue (which only v2 can make)."""
+        document = {'subscriber': subscriber, 'options': options or {}, **({} if ttl is None else {'ttl': ttl})}
+        path = f'{_PATHS["2"]}/queues/{queue}/subscriptions'
+        version, self.version = self.version, '2'
+        try:
+            return self.post(path, document, status=201, **others).json['subscription_id']
+        finally:
+            self.version = version
+
+    def subscription_page(self, href=None, queue='demo', **options):
+        """(the subscriptions of a page, the next link or None)."""
+        return self._page(self.get(href or f'/queues/{queue}/subscriptions', **options), 'subscriptions')
+
+    def subscription(self, subscription_id, queue='demo', **options):
+        """The subscription as it can be read now."""
+        return self.get(f'/queues/{queue}/subscriptions/{subscription_id}', status=200, **options).json
+
 
 def bodies(messages):
     return [message['body'] for message in messages]

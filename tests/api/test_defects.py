@@ -49,10 +49,6 @@ class TestAbsent(base.ApiTestCase):
     def test_5_nothing_is_called_encrypted_that_is_not(self):
         self.assert_refused(self.put('/queues/demo', {'_enable_encrypt_messages': True}, status=400), 'encryption key')
 
-    def test_6_subscriptions_are_not_taken_before_they_are_kept(self):
-        for method, path in (('POST', '/subscriptions'), ('GET', '/subscriptions'), ('GET', '/subscriptions/abc')):
-            self.request(method, f'/queues/demo{path}', b'{"subscriber":"http://x"}', status=404)
-
     def test_7_the_claim_count_only_rises_and_a_dead_letter_really_expires(self):
         self.make_queue(
             metadata={'_max_claim_count': 2, '_dead_letter_queue': 'dead', '_dead_letter_queue_messages_ttl': 60}

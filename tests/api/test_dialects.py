@@ -71,7 +71,7 @@ EMPTY_OR_MISSING = {
     'delete a claim of a queue that is missing': Row('DELETE', '/queues/none/claims/abc', 204, 204, 204),
     'patch a queue that is missing': Row('PATCH', '/queues/none', 405, 405, 404, b'[]'),
     'purge a queue that is missing': Row('POST', '/queues/none/purge', 404, 404, 204),
-    'list subscriptions, which come later': Row('GET', '/queues/empty/subscriptions', 404, 404, 404),
+    'list subscriptions': Row('GET', '/queues/none/subscriptions', 404, 404, (200, {'subscriptions': [], 'links': []})),
     'list pools, which do not exist': Row('GET', '/pools', 404, 404, 404),
 }
 

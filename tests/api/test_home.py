@@ -54,7 +54,11 @@ class TestHome(base.ApiTestCase):
             'queues queue queue_stats messages post_messages messages_delete message_delete claim post_claim '
             'patch_claim delete_claim ping'
         )
-        expected = {'1': v1, '1.1': v1_1, '2': f'{v1_1} queue_purge queue_share message_get project'}[self.version]
+        v2 = (
+            f'{v1_1} queue_purge queue_share message_get project subscriptions post_subscription subscription '
+            'subscription_confirm'
+        )
+        expected = {'1': v1, '1.1': v1_1, '2': v2}[self.version]
         self.assertEqual({f'rel/{name}' for name in expected.split()}, set(self.home()))
 
     def test_every_relation_leads_to_a_route_with_its_methods(self):

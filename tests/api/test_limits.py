@@ -547,7 +547,7 @@ class TestAdministration(AdministrationTestCase):
             processes[number % 2].quotas.change('busy', {name: number + 1})
 
         with concurrent.futures.ThreadPoolExecutor(6) as pool:
-            list(pool.map(change, range(6)))
+            list(pool.map(change, range(len(quotas.NAMES))))
         expected = {name: number + 1 for number, name in enumerate(quotas.NAMES)}
         self.assertEqual(expected, self.limits_of('busy'))
 

@@ -49,8 +49,12 @@ class TestAudit(LogsTestCase):
 
     def test_purges(self):
         self.make_queue()
-        self.assert_audited(self.post('/queues/demo/purge'), 'queue.purge', queue='demo')
-        self.post('/queues/demo/purge', {'resource_types': ['subscriptions']})
+        both = ['messages', 'subscriptions']
+        self.assert_audited(self.post('/queues/demo/purge'), 'queue.purge', queue='demo', resource_types=both)
+        one = ['subscriptions']
+        answer = self.post('/queues/demo/purge', {'resource_types': one})
+        self.assert_audited(answer, 'queue.purge', queue='demo', resource_types=one)
+        self.post('/queues/demo/purge', {'resource_types': []})
         self.assertEqual([], self.lines())
 
     def test_shares_without_their_signatures(self):

@@ -60,6 +60,7 @@ class TestUsage(base.ApiTestCase):
                 'messages': 0,
                 'bytes': 0,
                 'messages_in_flight_per_queue': 0,
+                'subscriptions_per_queue': 0,
             },
             self.usage()['limits'],
         )

@@ -24,7 +24,8 @@ _NEW_YEAR = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 _PATCH = 'application/openstack-messaging-v2.0-json-patch'
 _SECRET = b'a secret of at least thirty-two bytes'
 _METHODS = ('GET', 'HEAD', 'PUT', 'POST', 'PATCH', 'DELETE')
-_ID = re.compile(r'\b[0-9a-f]{24}\b')
+#: Ids, and secrets, of which the same holds.
+_ID = re.compile(r'\b[0-9a-f]{24}\b|whsec_[A-Za-z0-9+/]{43}=')
 
 
 class Step(typing.NamedTuple):
@@ -129,6 +130,13 @@ V2 = (
     Step('GET', '/queues/orders-failed/messages?echo=true', 200, answers='messages-list-dead-letter-response'),
     Step('GET', '/queues/orders/messages?limit=0', 400, answers='error-response'),
     Step('DELETE', '/queues/orders/messages?ids={third}', 204),
+    Step('POST', '/queues/orders/subscriptions', 201, 'subscription-create-request', 'subscription-create-response'),
+    Step('GET', '/queues/orders/subscriptions?limit=2', 200, answers='subscriptions-list-response', after=12),
+    Step('GET', '/queues/orders/subscriptions/{subscription}', 200, answers='subscription-show-response'),
+    Step('PATCH', '/queues/orders/subscriptions/{subscription}', 204, 'subscription-update-request'),
+    Step('PUT', '/queues/orders/subscriptions/{subscription}/confirm', 204, 'subscription-confirm-request'),
+    Step('POST', '/queues/orders/subscriptions/{subscription}/secret', 200, answers='subscription-secret-response'),
+    Step('DELETE', '/queues/orders/subscriptions/{subscription}', 204),
     Step('POST', '/queues/orders-failed/purge', 204, 'queue-purge-request'),
     Step('DELETE', '/queues/orders', 204),
 )
@@ -183,10 +191,11 @@ class TestSamples(testtools.TestCase):
         post = load('messages-post-response-v1' if version == '1' else 'messages-post-response')
         first, second, third = (href.rpartition('/')[2] for href in post['resources'])
         claim = load('claim-show-response')['href'].rpartition('/')[2]
+        subscription = load('subscription-create-response')['subscription_id']
         pairs = Pairs()
         for step in STORIES[version]:
             self.clock.advance(step.after)
-            path = step.path.format(first=first, second=second, third=third, claim=claim)
+            path = step.path.format(first=first, second=second, third=third, claim=claim, subscription=subscription)
             answer = self.send(version, step, pairs.translate(path))
             self.assertEqual(step.status, answer.status_int, f'{step.method} {path}: {answer.text}')
             if step.answers:

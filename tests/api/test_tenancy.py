@@ -22,6 +22,7 @@ class TenancyTestCase(walk.WalkTestCase):
                 '/queues/{queue_name}/messages?limit=100&echo=true&include_claimed=true',
                 '/queues/{queue_name}/messages?ids={message_id},{claimed_id}',
                 '/queues/{queue_name}/claims/{claim_id}',
+                '/queues/{queue_name}/subscriptions/{subscription_id}',
                 '/projects/{project_id}',
             )
         ]
@@ -30,7 +31,8 @@ class TenancyTestCase(walk.WalkTestCase):
         """The request leads the intruder to nothing of the owner's, and changes nothing there."""
         answer = self.take_in_vain(step, fields, owner, **intruder)
         self.assertLess(answer.status_int, 500)
-        if step.method in ('GET', 'PATCH') and ('{message_id}' in step.route or '{claim_id}' in step.route):
+        ids = ('{message_id}', '{claim_id}', '{subscription_id}')
+        if step.method != 'DELETE' and any(one in step.route for one in ids):
             self.assertEqual(404, answer.status_int)
         if '{project_id}' in step.route:
             self.assertEqual(404 if step.method == 'GET' else 403, answer.status_int)

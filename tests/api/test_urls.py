@@ -155,7 +155,6 @@ class TestRoutes(base.ApiTestCase):
         ('topics', '/topics'),
         ('a topic', '/topics/a/messages'),
         ('shards', '/shards'),
-        ('subscriptions', '/queues/demo/subscriptions'),
         ('something below the health', '/health/x'),
         ('dots', '/queues/../../etc/passwd'),
     )  # fmt: skip

@@ -17,6 +17,8 @@ _MESSAGES = '/queues/{queue_name}/messages'
 _MESSAGE = '/queues/{queue_name}/messages/{message_id}'
 _CLAIMS = '/queues/{queue_name}/claims'
 _CLAIM = '/queues/{queue_name}/claims/{claim_id}'
+_SUBSCRIPTIONS = '/queues/{queue_name}/subscriptions'
+_SUBSCRIPTION = '/queues/{queue_name}/subscriptions/{subscription_id}'
 
 #: What to ask where a method is worth more than one request, or needs a query.
 _ASKED = {
@@ -33,6 +35,7 @@ _ASKED = {
     ),
     ('DELETE', _MESSAGE): (_MESSAGE, f'{_MESSAGES}/{{claimed_id}}?claim_id={{claim_id}}'),
     ('POST', _CLAIMS): (f'{_CLAIMS}?limit=5',),
+    ('GET', _SUBSCRIPTIONS): (_SUBSCRIPTIONS, f'{_SUBSCRIPTIONS}?limit=1&marker={{subscription_id}}'),
 }
 
 #: What to send. A PUT, POST or PATCH that is not here stops the walk.
@@ -40,11 +43,15 @@ _SENT = {
     ('PUT', _QUEUE): b'{"a":1}',
     ('PATCH', _QUEUE): b'[{"op":"add","path":"/metadata/walked","value":1}]',
     ('PUT', f'{_QUEUE}/metadata'): b'{"a":1}',
-    ('POST', f'{_QUEUE}/purge'): b'{"resource_types":["messages"]}',
+    ('POST', f'{_QUEUE}/purge'): b'{"resource_types":["messages","subscriptions"]}',
     ('POST', f'{_QUEUE}/share'): b'{"methods":["GET","POST","DELETE"]}',
     ('POST', _MESSAGES): b'{"messages":[{"body":1}]}',
     ('POST', _CLAIMS): b'{"ttl":60,"grace":60}',
     ('PATCH', _CLAIM): b'{"ttl":60,"grace":60}',
+    ('POST', _SUBSCRIPTIONS): b'{"subscriber":"https://example.org/walked"}',
+    ('PATCH', _SUBSCRIPTION): b'{"subscriber":"https://example.org/walked","ttl":600,"options":{"walked":1}}',
+    ('PUT', f'{_SUBSCRIPTION}/confirm'): b'{"confirmed":false}',
+    ('POST', f'{_SUBSCRIPTION}/secret'): b'',
     ('PATCH', '/projects/{project_id}'): b'{"limits":{"messages":1000}}',
 }
 
@@ -96,11 +103,15 @@ class WalkTestCase(base.ApiTestCase):
         claimed, free, *_ = self.post_messages(*[self.SECRET] * 4, project=project)
         claim, _ = self.claim(limit=1, project=project)
         _, href = self.message_page(params={'limit': 1}, project=project)
+        subscription_id = 'f' * 24  # without a project there are none
+        if project is not base.ABSENT:
+            subscription_id = self.subscribe('https://example.org/hook', {'secret': self.SECRET}, project=project)
         return {
             'queue_name': 'demo',
             'message_id': base.id_of(free),
             'claimed_id': base.id_of(claimed),
             'claim_id': base.id_of(claim),
+            'subscription_id': subscription_id,
             'project_id': project,
             'marker': href.rpartition('marker=')[2],
         }

@@ -96,7 +96,7 @@ class QueueItem(base.Resource):
         resp.data = media.encode(_show_metadata(self, queue.metadata if queue else {}))
 
     def on_delete(self, req, resp, queue_name):
-        self.services.queues.delete(req.context.queue)
+        self.services.subscriptions.delete_queue(req.context.queue)
         self.audit(req, 'queue.delete', queue=queue_name)
         resp.status = falcon.HTTP_204
 
@@ -219,7 +219,10 @@ class QueuePurge(base.Resource):
         wanted = media.decode(raw, _PURGE, {'resource_types': choices}).resource_types if raw else choices
         if 'messages' in wanted:
             self.services.queues.purge(req.context.queue)
-            self.audit(req, 'queue.purge', queue=queue_name)
+        if 'subscriptions' in wanted:
+            self.services.subscriptions.end_all(req.context.queue)
+        if wanted:
+            self.audit(req, 'queue.purge', queue=queue_name, resource_types=sorted(set(wanted)))
         resp.status = falcon.HTTP_204
 
 

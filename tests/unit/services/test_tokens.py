@@ -2,8 +2,9 @@
 
 import testtools
 
+from queueservice import bootstrap
 from queueservice.model import errors
-from queueservice.services import housekeeping, tokens
+from queueservice.services import tokens
 from queueservice.storage import records, tables
 from tests.fixtures import clock, drivers
 
@@ -73,5 +74,5 @@ class TestTokens(testtools.TestCase):
         self.tokens.create('p', ['member'], ttl=60)
         keeper, _ = self.tokens.create('p', ['member'])
         self.clock.advance(60)
-        housekeeping.Housekeeping(self.driver, self.clock).sweep()
+        bootstrap.build_services(self.driver, clock=self.clock).housekeeping.sweep()
         self.assertEqual([keeper.id], [record['id'] for record in self.stored()])
