@@ -125,7 +125,9 @@ class V2:
                 claim_count=message.claim_count - 1,  # the store counts the pop, clients do not
             )
             if self.annotates:
-                one.checksum, one.dead_letter = message.checksum or UNSET, _dead_letter(message)
+                state = messages.read_state(message)
+                one.checksum = message.checksum or UNSET
+                one.dead_letter, one.copied_from = state.dead_letter or UNSET, state.copied_from or UNSET
             shown.append(one)
         return schemas.MessagesOut(msgspec.Raw(media.encode(shown)))
 
@@ -138,7 +140,10 @@ class V2:
 
     def _annotation(self, message):
         """What only some messages have, as further members of a JSON object."""
-        annotation = media.encode(schemas.Annotation(message.checksum or UNSET, _dead_letter(message)))
+        state = messages.read_state(message)
+        annotation = media.encode(
+            schemas.Annotation(message.checksum or UNSET, state.dead_letter or UNSET, state.copied_from or UNSET)
+        )
         return b',' + annotation[1:-1] if self.annotates and annotation != b'{}' else b''
 
     def _envelope(self, post):
@@ -230,9 +235,3 @@ def _id_and_link(base, tag):
 def _href(base, message_id, claim_id):
     href = f'{base}/messages/{message_id}'
     return href if claim_id is None else f'{href}?claim_id={claim_id}'
-
-
-def _dead_letter(message):
-    if not message.state:
-        return UNSET
-    return msgspec.json.decode(message.state, type=messages.State).dead_letter or UNSET

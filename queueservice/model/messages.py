@@ -152,10 +152,28 @@ class DeadLetter(msgspec.Struct, frozen=True):
     at: str  # timestamp()
 
 
+class Origin(msgspec.Struct, frozen=True):
+    """The message that a copy was made of."""
+
+    queue: str
+    message_id: str
+
+
 class State(msgspec.Struct, frozen=True, omit_defaults=True):
     """What `Message.state` holds, as JSON."""
 
     dead_letter: DeadLetter | None = None
+    copied_from: Origin | None = None
+    hops: int = 0  # how often it was copied from queue to queue
+
+
+_STATE = msgspec.json.Decoder(State)
+_NO_STATE = State()
+
+
+def read_state(message: Message) -> State:
+    """What the service noted about the message."""
+    return _STATE.decode(message.state) if message.state else _NO_STATE
 
 
 def checksum(body: bytes) -> str:

@@ -63,6 +63,7 @@ class MessageOut(MessageOutV1_1):
 
     checksum: str | msgspec.UnsetType = Unset
     dead_letter: messages.DeadLetter | msgspec.UnsetType = Unset
+    copied_from: messages.Origin | msgspec.UnsetType = Unset
 
 
 class Annotation(msgspec.Struct, gc=False):
@@ -70,6 +71,7 @@ class Annotation(msgspec.Struct, gc=False):
 
     checksum: str | msgspec.UnsetType
     dead_letter: messages.DeadLetter | msgspec.UnsetType
+    copied_from: messages.Origin | msgspec.UnsetType
 
 
 class MessageOutV1(msgspec.Struct, gc=False):
@@ -90,6 +92,7 @@ class PoppedOut(msgspec.Struct, gc=False):
     claim_id: None = None
     checksum: str | msgspec.UnsetType = Unset
     dead_letter: messages.DeadLetter | msgspec.UnsetType = Unset
+    copied_from: messages.Origin | msgspec.UnsetType = Unset
 
 
 class Link(msgspec.Struct, gc=False):

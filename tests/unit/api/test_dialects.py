@@ -8,6 +8,7 @@ from queueservice.api.schemas import messages as schemas
 from queueservice.model import messages
 from queueservice.services import messages as messages_service
 
+ORIGIN = messages.Origin('other', 'e' * 24)
 LETTER = messages.DeadLetter('orders', 'ab' * 12, 'max_claim_count', 3, '2026-01-01T00:00:00Z')
 
 
@@ -37,6 +38,7 @@ class TestMessages(testtools.TestCase):
             message(4, state=msgspec.json.encode(messages.State(dead_letter=LETTER)), checksum='MD5:0'),
             message(5, state=b'{}'),
             message(2**48 - 1, created_at=1031.0),
+            message(6, state=msgspec.json.encode(messages.State(copied_from=ORIGIN, hops=2))),
         ]
         expected = [
             self.expected(listed[0]),
@@ -45,6 +47,7 @@ class TestMessages(testtools.TestCase):
             self.expected(listed[3], checksum='MD5:0', dead_letter=LETTER),
             self.expected(listed[4]),
             self.expected(listed[5]),
+            self.expected(listed[6], copied_from=ORIGIN),
         ]
         self.assertEqual(msgspec.json.encode(expected), self.shown(dialects.V2(), *listed))
 
