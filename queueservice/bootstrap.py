@@ -11,7 +11,7 @@ from queueservice.api import app
 from queueservice.api.middleware import cors, identity
 from queueservice.conf import secrecy
 from queueservice.delivery import base as delivery_base
-from queueservice.delivery import mail
+from queueservice.delivery import mail, webhook
 from queueservice.model import deliveries as deliveries_module
 from queueservice.model import limits as limits_module
 from queueservice.model import networks, signatures
@@ -196,7 +196,8 @@ def build_services(
     seals = sealing.Sealing(keys, limits.enable_checksum)
     all_quotas = quotas.Quotas(driver, limits.project, clock)
     all_queues = queues.Queues(driver, limits, all_quotas, clock, can_encrypt=bool(keys))
-    all_senders = {'mailto': mail.Mail(delivery), **(senders or {})}
+    webhooks = webhook.Webhook(delivery)
+    all_senders = {'http': webhooks, 'https': webhooks, 'mailto': mail.Mail(delivery), **(senders or {})}
     all_lanes = lanes.Lanes(driver, all_queues, all_senders)
     all_notifications = notifications.Notifications(driver, all_queues, all_lanes)
     all_senders.setdefault('queue', copies.Copies(all_queues, all_notifications, all_quotas, limits, seals))

@@ -4,6 +4,7 @@ Timeouts of sockets begin anew with every byte. So these ask the clock before ea
 TLS goes by the trust store of the system, which is what operators know how to extend.
 """
 
+import functools
 import http.client
 import select
 import socket
@@ -80,10 +81,16 @@ class Connections:
         :param context: what certificates are verified with; by default the trust store of the system.
         """
         self._most = most
-        self._context = context or ssl.create_default_context()
-        self._context.sslsocket_class = _SecureSocket
+        self._given = context
         self._idle = []  # (key, socket, since), the one used last at the end
         self._lock = threading.Lock()
+
+    @functools.cached_property
+    def _context(self):
+        # Reading the store takes a while, and most processes that have a sender send nothing.
+        context = self._given or ssl.create_default_context()
+        context.sslsocket_class = _SecureSocket
+        return context
 
     def take(self, url: subscribers.Url, place: guard.Place) -> socket.socket | None:
         """One that was left open, if there is one. It is the caller's now: to be given back or closed."""
