@@ -37,6 +37,7 @@ from queueservice.services import (
     shares,
     subscriptions,
     tokens,
+    user_messages,
 )
 from queueservice.storage import base, loader
 
@@ -66,6 +67,7 @@ class Services(msgspec.Struct, frozen=True):
     shares: shares.Shares
     links: links.Links
     confirmations: confirmations.Confirmations
+    user_messages: user_messages.UserMessages
     health: health.Health
     housekeeping: housekeeping.Housekeeping
 
@@ -173,6 +175,7 @@ def load_services(conf, driver: base.Driver) -> Services:
         keys=read_keys(conf),
         signing_secrets=read_signing_secrets(conf),
         delivery=read_delivery(conf),
+        user_message_ttl=conf.user_messages.ttl,
     )
 
 
@@ -184,10 +187,12 @@ def build_services(
     signing_secrets: collections.abc.Sequence[bytes] = (),
     delivery: deliveries_module.Rules | None = None,
     senders: delivery_base.Senders | None = None,
+    user_message_ttl: int = user_messages.DEFAULT_TTL,
 ) -> Services:
     """The services on one store.
 
     :param senders: what delivers, by the scheme of the subscriber, instead of what this service has.
+    :param user_message_ttl: seconds for which user messages are kept.
     """
     delivery = delivery or deliveries_module.Rules()
     limits = limits or limits_module.Limits()
@@ -227,6 +232,7 @@ def build_services(
         shares=shares.Shares(signing, clock),
         links=all_links,
         confirmations=confirmations.Confirmations(driver, all_links, delivery),
+        user_messages=user_messages.UserMessages(driver, user_message_ttl, clock),
         health=health.Health(driver, all_queues, clock),
         housekeeping=housekeeping.Housekeeping(driver, all_subscriptions, clock),
     )

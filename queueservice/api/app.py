@@ -48,17 +48,17 @@ def build_app(
     app.add_route(openapi.PATH, openapi_resource.Document(services, tuple(versions), settings))
     for route in routes.PUBLIC_ROUTES:
         app.add_route(route.path, route.resource(services))
+    for path in (home.VolumeVersion.PATH, f'{home.VolumeVersion.PATH}/'):
+        app.add_route(path, home.VolumeVersion())
     for version in versions:
-        _add_version(app, services, version, settings.admin_mode)
+        document = homes.DOCUMENTS[version] | (homes.ADMIN if settings.admin_mode and version != '1' else {})
+        dialect = dialects.VERSIONS[version]
+        _add(app, f'{dialect.path}/', home.Home(services, dialect, document))
+    for name in (*versions, *routes.FAMILIES):
+        dialect = dialects.APIS[name]
+        for route in routes.served(name, settings.admin_mode):
+            _add(app, dialect.path + route.template, route.resource(services, dialect))
     return app
-
-
-def _add_version(app, services, version, admin_mode):
-    dialect = dialects.VERSIONS[version]
-    document = homes.DOCUMENTS[version] | (homes.ADMIN if admin_mode and version != '1' else {})
-    _add(app, f'{dialect.path}/', home.Home(services, dialect, document))
-    for route in routes.served(version, admin_mode):
-        _add(app, dialect.path + route.template, route.resource(services, dialect))
 
 
 def _add(app, path, resource):

@@ -1,17 +1,21 @@
-"""What the versions of the API spell or do differently.
+"""What the APIs, and the versions of the queue API, spell or do differently.
 
 `V2` states how things are today; `V1_1` and `V1` state only where they differ. Services know nothing of
 versions: what is behaviour reaches them as an ordinary argument.
 """
 
 import functools
+import http
 
+import falcon
 import msgspec
 
 from queueservice.api import media
 from queueservice.api.schemas import claims as claims_schemas
+from queueservice.api.schemas import home as home_schemas
 from queueservice.api.schemas import messages as schemas
-from queueservice.model import messages
+from queueservice.api.schemas import user_messages as user_messages_schemas
+from queueservice.model import errors, messages
 from queueservice.services import claims as claims_service
 from queueservice.services import messages as messages_service
 
@@ -22,10 +26,33 @@ def _given(value):
     return None if value is UNSET else value
 
 
-class V2:
+class Dialect:
+    """What holds for a request or an answer before it is known what it is about."""
+
+    path: str
+    client_known = True  # whether Client-ID means anything
+    client_required = False
+    project_required = True
+    content_location = False
+    microversions = False
+    error_out = home_schemas.ErrorOut
+
+    def check_project(self, project: str, of_token: str | None, of_header: str | None) -> None:
+        """Check the project of a URL against what else says whose request it is.
+
+        :raises ServiceError: they cannot both be meant.
+        """
+        if of_token not in (None, project):
+            raise errors.NotFound(description='There is no such project.')
+
+    def error(self, error: falcon.HTTPError, retry_after: str | None):
+        """The document of an error, an `error_out`; `retry_after` is what the header says."""
+        return home_schemas.ErrorOut(error.title, error.description or UNSET)
+
+
+class V2(Dialect):
     path = '/v2'
     client_required = True  # Client-ID on every route
-    project_required = True
     creates_queues = True  # a post makes its queue
     queue_defaults = True  # a message takes the queue's ttl and delay
     reserved_attributes = True  # queues show the reserved attributes that they do not set
@@ -37,7 +64,6 @@ class V2:
     filters = True  # queues can be listed by name, by metadata, and counted
     delays = True  # readers may ask for delayed messages
     annotates = True  # messages show their checksum and where a dead letter came from
-    content_location = False
     delete_wants = 'Either the parameter "ids" or the parameter "pop" is required, and not both.'
 
     post_in = schemas.PostIn
@@ -222,8 +248,52 @@ class V1(V1_1):
         return post
 
 
+class UserMessages(Dialect):
+    """The messages of the block storage API."""
+
+    path = '/v3'
+    client_known = False
+    microversions = True
+    error_out = dict[str, user_messages_schemas.FaultOut]
+
+    _NAMES = {
+        400: 'badRequest',
+        401: 'unauthorized',
+        403: 'forbidden',
+        404: 'itemNotFound',
+        405: 'badMethod',
+        409: 'conflictingRequest',
+        413: 'overLimit',
+        415: 'badMediaType',
+        429: 'overLimit',
+        501: 'notImplemented',
+        503: 'serviceUnavailable',
+    }
+
+    def check_project(self, project, of_token, of_header):
+        if (of_token or of_header) not in (None, project):
+            raise errors.NameInvalid(
+                description='Malformed request url: the project in it is not the one that the token, or X-Project-Id, '
+                'is for.'
+            )
+
+    def error(self, error, retry_after):
+        # The framework's own errors come without a sentence.
+        text = error.description or http.HTTPStatus(error.status_code).description or error.title
+        fault = user_messages_schemas.FaultOut(error.status_code, text, retry_after or UNSET)
+        return {self._NAMES.get(error.status_code, 'computeFault'): fault}
+
+
 #: Name in the configuration -> dialect, in the order in which versions are listed.
 VERSIONS = {'1': V1(), '1.1': V1_1(), '2': V2()}
+#: The same for the APIs beside the queue API.
+FAMILIES = {'3': UserMessages()}
+APIS = VERSIONS | FAMILIES
+
+
+def find(path: str) -> Dialect:
+    """How an API speaks that has, or would have, this path."""
+    return next((one for one in FAMILIES.values() if f'{path}/'.startswith(f'{one.path}/')), VERSIONS['2'])
 
 
 @functools.lru_cache(maxsize=4096)

@@ -1,11 +1,10 @@
-"""What a domain error looks like to a client: one table, and the handlers that Falcon calls."""
+"""What a domain error is to a client: one table, and the handlers that Falcon calls. Each API has a form of its own."""
 
 import logging
 
 import falcon
 
-from queueservice.api import media
-from queueservice.api.schemas import home as schemas
+from queueservice.api import dialects, media
 from queueservice.model import errors
 from queueservice.storage import errors as storage_errors
 
@@ -43,7 +42,7 @@ def register(app: falcon.App) -> None:
 
 def serialize(req, resp, error) -> None:
     """Errors are JSON, whatever the request would accept: better read than hidden."""
-    resp.data = media.encode(schemas.ErrorOut(error.title, error.description or schemas.Unset))
+    resp.data = media.encode(dialects.find(req.path).error(error, resp.get_header('Retry-After')))
     resp.content_type = falcon.MEDIA_JSON
     resp.append_header('Vary', 'Accept')
 

@@ -23,6 +23,7 @@ PATH = '/openapi.json'
 METHODS = ('GET', 'HEAD', 'PUT', 'POST', 'PATCH', 'DELETE')
 
 _COMPONENT = '#/components/schemas/{name}'
+_RESPONSE = '#/components/responses/{name}'
 _JSON_TYPES = {int: 'integer', str: 'string', bool: 'boolean', dict: 'object'}
 
 #: A project id, as far as a pattern can say.
@@ -31,6 +32,7 @@ _PROJECT = '^[^,\\x00-\\x1f\\x7f-\\x9f\\ufffd]+$'
 #: Fields of paths.
 _FIELDS = {
     'queue_name': ('The name of the queue.', {'type': 'string', 'pattern': f'^{queues.NAME.pattern}$'}),
+    'user_message_id': ('The id of the user message.', {'type': 'string', 'minLength': 1}),
     'message_id': ('The id of the message.', {'type': 'string', 'minLength': 1}),
     'subscription_id': ('The id of the subscription.', {'type': 'string', 'minLength': 1}),
     'claim_id': ('The id of the claim.', {'type': 'string', 'minLength': 1}),
@@ -90,7 +92,8 @@ class _Builder:
         self._client_id = {'type': 'string', 'format': 'uuid'}
         if any_client_id:
             self._client_id = {'type': 'string', 'minLength': any_client_id[0], 'maxLength': any_client_id[1]}
-        self._types = [schemas.ErrorOut]  # each document once, in the order of their schemas
+        self._types = []  # each document once, in the order of their schemas
+        self._refusals = {}
         self._names = set()
 
     def build(self, versions, admin_mode):
@@ -100,7 +103,10 @@ class _Builder:
         for version in versions:
             dialect = dialects.VERSIONS[version]
             paths[f'{dialect.path}/'] = self._path('/', home.Home, dialect)
-            for route in routes.served(version, admin_mode):
+        paths[f'{home.VolumeVersion.PATH}/'] = self._path('/', home.VolumeVersion, None)
+        for name in (*versions, *routes.FAMILIES):
+            dialect = dialects.APIS[name]
+            for route in routes.served(name, admin_mode):
                 paths[dialect.path + route.path] = self._path(route.path, route.resource, dialect)
         return {
             'openapi': '3.1.0',
@@ -160,9 +166,23 @@ class _Builder:
         }
         described['responses'] = {
             **{str(status): self._answer(status, operation, sent) for status, sent in operation.answers.items()},
-            **{str(status): {'$ref': f'#/components/responses/{status}'} for status in sorted(refusals)},
+            **{
+                str(status): {'$ref': _RESPONSE.format(name=self._refuse(status, dialect))}
+                for status in sorted(refusals)
+            },
         }
         return described
+
+    def _refuse(self, status, dialect):
+        """The name of the response that an API has for an error: each has documents of its own."""
+        document = (dialect or dialects.VERSIONS['2']).error_out
+        name = str(status) if document is schemas.ErrorOut else f'{dialect.path.removeprefix("/")}_{status}'
+        content = {operations.JSON: {'schema': self._schema(document)}}
+        self._refusals[name] = {
+            'description': _REFUSALS[status],
+            **({} if status == http.HTTPStatus.REQUEST_URI_TOO_LONG else {'content': content}),
+        }
+        return name
 
     def _name(self, method, dialect, name):
         """`queues_get` in the newest version, `v1_queues_get` in an older one: each once in the document."""
@@ -201,7 +221,10 @@ class _Builder:
             'description': 'Whose queues these are. Where a token is sent, its project counts.',
             'schema': {'type': 'string', 'minLength': 1, 'maxLength': 256, 'pattern': _PROJECT},
         }
-        return [client] if self._needs_token else [project, client]
+        return [
+            *([] if self._needs_token else [project]),
+            *([client] if dialect.client_known else []),
+        ]
 
     def _field(self, name, path):
         if name not in _FIELDS:
@@ -254,14 +277,10 @@ class _Builder:
     def _components(self):
         _, documents = msgspec.json.schema_components(self._types, ref_template=_COMPONENT)
         documents['Metadata'] = self._metadata()
-        error = {operations.JSON: {'schema': {'$ref': _COMPONENT.format(name='ErrorOut')}}}
         return {
             'securitySchemes': _TOKENS,
             'schemas': self._bound(documents),
-            'responses': {
-                str(status): {'description': description, **({} if status == 414 else {'content': error})}
-                for status, description in _REFUSALS.items()
-            },
+            'responses': dict(sorted(self._refusals.items())),
         }
 
     def _metadata(self):
@@ -300,4 +319,9 @@ def _header(header):
 
 
 def _text(parameter):
-    return {'type': 'string', 'pattern': f'^{parameter.pattern}$'} if parameter.pattern else {'type': 'string'}
+    schema = {'type': 'string'}
+    if parameter.pattern:
+        schema['pattern'] = f'^{parameter.pattern}$'
+    if parameter.choices:
+        schema['enum'] = parameter.choices
+    return schema

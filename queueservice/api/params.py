@@ -25,7 +25,9 @@ def text(req, name: str) -> str | None:
 class Text(msgspec.Struct, frozen=True):
     name: str
     description: str
-    pattern: str = ''  # what may be in it, where that is bounded; whoever uses the text checks it
+    # What it may be, where that is bounded; whoever uses the text checks it.
+    pattern: str = ''
+    choices: tuple[str, ...] = ()
 
     def read(self, req) -> str | None:
         return text(req, self.name)

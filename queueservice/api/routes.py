@@ -2,9 +2,9 @@
 
 import typing
 
-from queueservice.api.resources import claims, health, messages, projects, queues, shares, subscriptions
+from queueservice.api.resources import claims, health, messages, projects, queues, shares, subscriptions, user_messages
 
-#: The versions, oldest first.
+#: The versions of the queue API, oldest first.
 ORDER = ('1', '1.1', '2')
 
 
@@ -25,7 +25,7 @@ class Route(typing.NamedTuple):
         return f'{self.path.removesuffix("}")}:path}}' if self.slashes else self.path
 
 
-#: Routes of a version, below its path.
+#: Routes of the queue API, below the path of a version.
 ROUTES = (
     Route('/queues', queues.QueueCollection),
     Route('/queues/{queue_name}', queues.QueueItemV1, until='1'),
@@ -54,13 +54,25 @@ ROUTES = (
     Route('/ping', health.Ping, since='1.1'),
 )
 
-#: Routes outside the versions. The versions document, the OpenAPI document and the home documents are made in `app`.
+#: Routes of the APIs beside the queue API, below the path that `dialects.FAMILIES` has for them.
+FAMILIES = {
+    '3': (
+        Route('/messages', user_messages.UserMessageCollection),
+        Route('/messages/{user_message_id}', user_messages.UserMessageItem),
+    ),
+}
+
+#: Every API that there is: the versions of the queue API, and the others.
+APIS = (*ORDER, *FAMILIES)
+
+#: Routes outside them. The versions document, the OpenAPI document and the home documents are made in `app`.
 PUBLIC_ROUTES = (
     Route('/healthz', health.Liveness),
     Route('/readyz', health.PublicPing),
 )
 
 
-def served(version: str, admin_mode: bool) -> list[Route]:
-    """The routes of `ROUTES` that an application has in `version`."""
-    return [route for route in ROUTES if route.is_in(version) and (admin_mode or not route.admin)]
+def served(api: str, admin_mode: bool = True) -> list[Route]:
+    """The routes that an application has in one of `APIS`."""
+    routes = FAMILIES[api] if api in FAMILIES else [route for route in ROUTES if route.is_in(api)]
+    return [route for route in routes if admin_mode or not route.admin]

@@ -17,9 +17,22 @@ from queueservice.conf import (
     signed_url,
     storage,
     transport,
+    user_messages,
 )
 
-MODULES = (default, server, storage, transport, encryption, limits, signed_url, cors, delivery, notification)
+MODULES = (
+    default,
+    server,
+    storage,
+    transport,
+    encryption,
+    limits,
+    signed_url,
+    cors,
+    delivery,
+    notification,
+    user_messages,
+)
 
 
 def list_opts():

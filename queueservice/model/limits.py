@@ -13,6 +13,8 @@ from queueservice.model import errors, quotas
 MIN_TTL = 60
 DEFAULT_PAGE = 10  # where the operator allows so many
 MAX_DEPTH = 64
+MOST_USER_MESSAGES = 1000  # in one page; whoever asks for more gets so many
+MOST_USER_MESSAGES_PASSED = 10_000  # counted one by one, so pages begin no further behind their marker
 #: A hundred years: those who want a subscription to last for ever may say so.
 MOST_SUBSCRIPTION_TTL = 100 * 365 * 24 * 3600
 
@@ -64,6 +66,8 @@ class Limits(msgspec.Struct, frozen=True):
             'claim_ids': (0, self.max_messages_per_page),
             'claim_limit': (1, self.max_messages_per_claim_or_pop),
             'pop': (1, self.max_messages_per_claim_or_pop),
+            'user_message_page': (0, 9_999_999_999),
+            'user_message_offset': (0, MOST_USER_MESSAGES_PASSED),
         }
 
     def check_message_ttl(self, ttl: int, what: str = 'The TTL for a message') -> int:

@@ -153,6 +153,32 @@ CONFIRMATIONS = records.Table(
     expires='expires_at',
 )
 
+#: One record a user message: model.user_messages.UserMessage. One that was deleted is of no project, and stays for its
+#: id.
+USER_MESSAGES = records.Table(
+    name='user_messages',
+    fields={
+        'id': str,
+        'project': str,  # None: deleted
+        'event_id': str,
+        'message_level': str,
+        'resource_type': str,
+        'resource_uuid': str,
+        'request_id': str,
+        'created_at': float,  # s, UTC
+        'expires_at': float,  # s, UTC
+    },
+    key=('id',),
+    indexes=(
+        ('project', 'created_at', 'id'),
+        ('project', 'id'),
+        ('project', 'resource_uuid', 'created_at', 'id'),
+        ('project', 'request_id', 'created_at', 'id'),
+        ('project', 'event_id', 'created_at', 'id'),
+    ),
+    expires='expires_at',
+)
+
 ALL = (
     QUEUES,
     PROJECTS,
@@ -164,4 +190,5 @@ ALL = (
     LANES,
     DELIVERIES,
     CONFIRMATIONS,
+    USER_MESSAGES,
 )

@@ -19,6 +19,7 @@ from urllib import parse
 import testtools
 import webtest
 
+from queueservice.api import dialects
 from queueservice.model import limits
 from tests.fixtures import drivers, mongodb, services, tables
 
@@ -33,7 +34,9 @@ ANY = object()
 
 PATCH = 'application/openstack-messaging-v2.0-json-patch'
 
-_PATHS = {'1': '/v1', '1.1': '/v1.1', '2': '/v2'}
+#: What else a request to an API needs.
+HEADERS = {'3': {'OpenStack-API-Version': 'volume 3.71'}}
+
 _REQUEST_ID = re.compile(r'req-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}')
 
 
@@ -84,7 +87,7 @@ class ApiTestCase(tables.Tables, testtools.TestCase):
 
     @property
     def path(self):
-        return _PATHS[self.version]
+        return dialects.APIS[self.version].path
 
     def request(
         self,
@@ -108,7 +111,7 @@ class ApiTestCase(tables.Tables, testtools.TestCase):
         :param params: the query, as a dict or a list of pairs.
         :param environ: what WSGI is to be told beside or instead.
         """
-        sent = {'X-Project-Id': project, 'Client-ID': client, **(headers or {})}
+        sent = {'X-Project-Id': project, 'Client-ID': client, **HEADERS.get(self.version, {}), **(headers or {})}
         path, _, query = (path if path.startswith(f'{self.path}/') else self.path + path).partition('?')
         request = webtest.TestRequest.blank(
             '/', method=method, headers={name: value for name, value in sent.items() if value is not ABSENT}
@@ -171,6 +174,11 @@ class ApiTestCase(tables.Tables, testtools.TestCase):
         self.assertEqual('application/json', answer.content_type, said)
         self.assertIn('Accept', answer.headers.get('Vary', ''), said)
         document = json.loads(answer.body)
+        if self.version == '3':
+            [fault] = document.values()
+            self.assertEqual(answer.status_int, fault['code'], said)
+            self.assertTrue(fault['message'], said)
+            return
         self.assertTrue(set(document) <= {'title', 'description'}, said)
         self.assertTrue(document['title'], said)
         # What the framework says itself is in the title: that there is no such route or method.
@@ -181,7 +189,7 @@ class ApiTestCase(tables.Tables, testtools.TestCase):
         """The answer blames the request, in a description that has all of `words` in it."""
         self.assertIn(answer.status_int, range(400, 500))
         for word in words:
-            self.assertIn(word, answer.json['description'])
+            self.assertIn(word, description(answer))
 
     # -- queues ----------------------------------------------------------------------------------
 
@@ -316,6 +324,12 @@ class ApiTestCase(tables.Tables, testtools.TestCase):
     def subscription(self, subscription_id, queue='demo', **options):
         """The subscription as it can be read now."""
         return self.get(f'/queues/{queue}/subscriptions/{subscription_id}', status=200, **options).json
+
+
+def description(answer):
+    """What an error says, in whichever form."""
+    document = answer.json
+    return document['description'] if 'description' in document else next(iter(document.values()))['message']
 
 
 def bodies(messages):

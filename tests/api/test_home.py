@@ -13,6 +13,20 @@ class TestVersions(base.ApiTestCase):
         self.assertEqual(
             {
                 'versions': [
+                    {
+                        'id': 'v3.0',
+                        'status': 'CURRENT',
+                        'version': '3.71',
+                        'min_version': '3.0',
+                        'updated': '2023-08-31T00:00:00Z',
+                        'links': [{'rel': 'self', 'href': '/v3/'}],
+                        'media-types': [
+                            {
+                                'base': 'application/json',
+                                'type': 'application/vnd.openstack.volume+json;version=3',
+                            }
+                        ],
+                    },
                     version('1', 'DEPRECATED', '2014-9-11T17:47:05Z', 'v1'),
                     version('1.1', 'DEPRECATED', '2016-7-29T02:22:47Z', 'v1_1'),
                     version('2', 'CURRENT', '2014-9-24T04:06:47Z', 'v2'),
@@ -20,6 +34,11 @@ class TestVersions(base.ApiTestCase):
             },
             answer.json,
         )
+
+    def test_clients_of_the_block_storage_api_find_theirs_alone(self):
+        first = self.app.get('/', status=300).json['versions'][0]
+        for path in ('/v3', '/v3/', '/v3/p/'):
+            self.assertEqual({'versions': [first]}, self.app.get(path, status=200).json)
 
     def test_no_header_can_be_wrong_there(self):
         for headers in ({'Accept': 'text/html'}, {'Client-ID': 'x'}, {'X-Project-Id': ''}):
@@ -30,7 +49,7 @@ class TestFewerVersions(base.ApiTestCase):
     settings = {'versions': ('1.1',)}
 
     def test_those_that_are_not_served_are_not_listed(self):
-        self.assertEqual(['1.1', '2'], [one['id'] for one in self.app.get('/', status=300).json['versions']])
+        self.assertEqual(['v3.0', '1.1', '2'], [one['id'] for one in self.app.get('/', status=300).json['versions']])
 
     def test_those_that_are_not_served_have_no_routes(self):
         self.version = '1'

@@ -40,12 +40,10 @@ class TestDocument(DocumentTestCase):
         self.assertEqual('3.1.0', answer.json['openapi'])
 
     def test_every_route_of_every_version_is_in_it_and_nothing_else(self):
-        expected = {('GET', '/'), ('GET', '/v1/'), ('GET', '/v1.1/'), ('GET', '/v2/')}
+        expected = {('GET', '/'), ('GET', '/v1/'), ('GET', '/v1.1/'), ('GET', '/v2/'), ('GET', '/v3/')}
         served = [(route.path, route.resource) for route in routes.PUBLIC_ROUTES]
-        for version in routes.ORDER:
-            for route in routes.ROUTES:
-                if route.is_in(version):
-                    served.append((f'/v{version}{route.path}', route.resource))
+        for name in routes.APIS:
+            served += [(dialects.APIS[name].path + route.path, route.resource) for route in routes.served(name)]
         for path, resource in served:
             expected |= {(method, path) for method in walk.METHODS if hasattr(resource, f'on_{method.lower()}')}
         self.assertEqual(expected, self.methods())
@@ -72,7 +70,7 @@ class TestSettings(DocumentTestCase):
     def test_versions_that_are_not_served_are_left_out(self):
         self.use(services.Service(drivers.build_memory(), versions=('1.1', '2')))
         self.assertEqual(
-            {'/', '/healthz', '/readyz'}, {path for _, path in self.methods() if path[:3] not in ('/v1', '/v2')}
+            {'/', '/healthz', '/readyz'}, {path for _, path in self.methods() if path[:3] not in ('/v1', '/v2', '/v3')}
         )
         self.assertEqual(set(), {path for _, path in self.methods() if path.startswith('/v1/')})
         self.assertIn(('GET', '/v1.1/queues'), self.methods())
@@ -189,7 +187,7 @@ class TestParameters(walk.WalkTestCase):
 
     @tables.each(*walk.operations())
     def test_every_parameter_is_described_and_read(self, steps):
-        operation = steps[0].resource.operations(dialects.VERSIONS[steps[0].version])[steps[0].method]
+        operation = steps[0].resource.operations(dialects.APIS[steps[0].version])[steps[0].method]
         described = {one.name for one in operation.query if not isinstance(one, params.Others)}
         noted = set()
         for index, step in enumerate(steps):

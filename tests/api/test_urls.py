@@ -172,7 +172,16 @@ class TestRoutes(base.ApiTestCase):
         self.assertEqual(404, self.app.get(f'{self.path.upper()}/queues', status='*').status_int)
 
     def test_other_versions_do_not_exist(self):
-        for path in ('/v0/queues', '/v3/queues', '/v1.0/queues', '/v2.0/queues', '/v11/queues', '/queues', '/v'):
+        for path in (
+            '/v0/queues',
+            '/v3/queues',
+            '/v4/queues',
+            '/v1.0/queues',
+            '/v2.0/queues',
+            '/v11/queues',
+            '/queues',
+            '/v',
+        ):
             self.assertEqual(404, self.app.get(path, status='*').status_int)
 
     def test_a_method_that_a_resource_lacks_is_405(self):

@@ -4,6 +4,7 @@ import itertools
 import re
 import typing
 
+from queueservice.api import dialects
 from queueservice.model import tokens
 from tests.api import base, walk
 
@@ -382,7 +383,8 @@ def tenant_cases(victim: dict, project: str, authenticated: bool):
     """Everything that can be asked, with the ids of another project."""
     for sentence, step in walk.steps():
         headers = {'Content-Type': (base.PATCH if step.sent.startswith(b'[{"op"') else 'application/json').encode()}
-        path = {'1': '/v1', '1.1': '/v1.1', '2': '/v2'}[step.version]
+        headers |= {name: value.encode() for name, value in base.HEADERS.get(step.version, {}).items()}
+        path = dialects.APIS[step.version].path
         target = (path + step.asked.format_map(victim)).encode()
         yield Case('tenants', sentence, step.method, target, headers, body=step.sent)
         if authenticated:

@@ -13,7 +13,7 @@ import testtools
 from oslo_config import cfg, types
 from oslo_policy import policy
 
-from queueservice.api import openapi, policies, routes
+from queueservice.api import dialects, openapi, policies, routes
 from queueservice.conf import opts, sample
 from tests.fixtures import server
 
@@ -40,12 +40,11 @@ def options():
             yield 'DEFAULT' if group is None else group.name, option
 
 
-def served(version):
-    """The routes of a version: (method, path) -> resource."""
+def served(api):
+    """The routes of an API: (method, path) -> resource."""
     return {
         (method, route.path): route.resource
-        for route in routes.ROUTES
-        if route.is_in(version)
+        for route in routes.served(api)
         for method in _METHODS
         if hasattr(route.resource, f'on_{method.lower()}')
     }
@@ -108,10 +107,14 @@ class TestPolicy(testtools.TestCase):
         self.assertEqual(sample.policy(), written, 'Run tox -e genconfig.')
 
     def test_every_rule_names_the_routes_that_it_guards(self):
-        guarded = {(resource.policies[method], method, path) for (method, path), resource in served('2').items()}
-        guarded.add(('home:get', 'GET', '/'))
+        guarded = {
+            (resource.policies[method], method, dialects.APIS[api].path + path)
+            for api in ('2', *routes.FAMILIES)
+            for (method, path), resource in served(api).items()
+        }
+        guarded.add(('home:get', 'GET', '/v2/'))
         named = {
-            (rule.name, operation['method'], operation['path'].removeprefix('/v2'))
+            (rule.name, operation['method'], operation['path'])
             for rule in policies.list_rules()
             for operation in rule.operations
         }
@@ -125,7 +128,9 @@ class TestReference(testtools.TestCase):
         self.entries = set()
         for page in REFERENCE:
             for method, path, versions in _ENTRY.findall(page.read_text()):
-                path = re.sub(r'^/v[0-9.]+', '', path.partition('?')[0])
+                path = path.partition('?')[0]
+                if versions:
+                    path = re.sub(r'^/v[0-9.]+', '', path)
                 for version in versions.split(', ') if versions else ['']:
                     self.entries.add((version, method, path))
 
@@ -138,7 +143,9 @@ class TestReference(testtools.TestCase):
             for method in _METHODS
             if hasattr(route.resource, f'on_{method.lower()}')
         }
-        expected |= {('', 'GET', '/'), ('', 'GET', openapi.PATH)}
+        for name in routes.FAMILIES:
+            expected |= {('', method, dialects.APIS[name].path + path) for method, path in served(name)}
+        expected |= {('', 'GET', '/'), ('', 'GET', openapi.PATH), ('', 'GET', '/v3/')}
         self.assertEqual(expected, self.entries)
 
 

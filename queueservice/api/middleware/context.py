@@ -17,12 +17,14 @@ import falcon
 import msgspec
 
 from queueservice import logs
+from queueservice.api import dialects, microversions
 from queueservice.api.middleware import identity
 from queueservice.model import errors, queues
 
 #: First segments behind the version that are never a project id.
 _NOT_A_PROJECT = ('queues', 'health', 'ping', 'pools', 'flavors', 'topics', 'projects', 'shards')
-_LONG = re.compile(r'/(v1|v1\.1|v2)/([^/]+)(/.*)?', re.DOTALL)
+_NOT_A_PROJECT_IN = {'v3': ('messages',)}
+_LONG = re.compile(r'/(v1|v1\.1|v2|v3)/([^/]+)(/.*)?', re.DOTALL)
 #: Nearly every path begins like this, and names no project.
 _SHORT = ('/v2/queues/', '/v1.1/queues/', '/v1/queues/')
 
@@ -85,6 +87,8 @@ class ContextMiddleware:
         if req.path.startswith(_SHORT):
             context.url_project = None
         else:
+            if dialects.find(req.path).microversions:
+                resp.set_header('X-Compute-Request-Id', request_id)
             self._take_project_from_path(req)
 
     def process_resource(self, req, resp, resource, params):
@@ -103,6 +107,8 @@ class ContextMiddleware:
             or 'HTTP_URL_SIGNATURE' in env
         ):
             who = self._authentication.identify(req, resource)
+        if dialect.microversions:
+            context.microversion = microversions.negotiate(req, resp)
         header = env.get
         if header('CONTENT_TYPE') and header('CONTENT_LENGTH'):
             _refuse_forms(header('CONTENT_TYPE'))
@@ -124,12 +130,14 @@ class ContextMiddleware:
             resp.set_header('Content-Location', f'{caller.base}{parse.quote(req.path[len(dialect.path) :])}{query}')
 
     def _identify(self, req, dialect, headers):
-        _, url_project, accept, client, project, roles, who = headers
+        _, url_project, accept, client, of_header, roles, who = headers
         if accept not in _JSON_TYPES and not req.client_accepts(falcon.MEDIA_JSON):
             raise falcon.HTTPNotAcceptable(
                 title='Not acceptable', description='This API answers in JSON. Accept must admit application/json.'
             )
-        if client is not None:
+        if not dialect.client_known:
+            client = None
+        elif client is not None:
             client = self._read_client_id(client)
         elif dialect.client_required:
             raise _no_client()
@@ -139,13 +147,14 @@ class ContextMiddleware:
             project = queues.check_project(url_project)
             if project in ('.', '..'):
                 raise errors.NameInvalid(description='Project ids in a URL may not be "." or "..": proxies fold them.')
-            if who is not None and project != who.project:
-                raise errors.NotFound(description='There is no such project.')
+            dialect.check_project(
+                project, None if who is None else who.project, None if of_header is None else decode(of_header)
+            )
             base = f'{base}/{parse.quote(project, safe="")}'
         elif who is not None:
             project = who.project
-        elif project is not None:
-            project = queues.check_project(decode(project))
+        elif of_header is not None:
+            project = queues.check_project(decode(of_header))
         elif dialect.project_required:
             raise falcon.HTTPBadRequest(
                 title='Project-Id Missing',
@@ -165,7 +174,7 @@ class ContextMiddleware:
 
     def _take_project_from_path(self, req):
         match = _LONG.fullmatch(req.path)
-        if match is None or match[2] in _NOT_A_PROJECT:
+        if match is None or match[2] in _NOT_A_PROJECT or match[2] in _NOT_A_PROJECT_IN.get(match[1], ()):
             req.context.url_project = None
             return
         version, project, tail = match.groups()

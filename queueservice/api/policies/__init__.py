@@ -1,8 +1,18 @@
 """Policy rules, one module a noun. What an operator may change is documented by them."""
 
-from queueservice.api.policies import base, claims, messages, projects, queues, subscriptions
+from queueservice.api.policies import base, claims, messages, projects, queues, subscriptions, user_messages
+
+_MODULES = (
+    base,
+    queues,
+    messages,
+    claims,
+    projects,
+    subscriptions,
+    user_messages,
+)
 
 
 def list_rules():
     """Every rule, for the enforcer and for oslopolicy-sample-generator."""
-    return [*base.RULES, *queues.RULES, *messages.RULES, *claims.RULES, *projects.RULES, *subscriptions.RULES]
+    return [rule for module in _MODULES for rule in module.RULES]

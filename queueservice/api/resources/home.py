@@ -2,7 +2,7 @@
 
 import falcon
 
-from queueservice.api import media, operations
+from queueservice.api import media, microversions, operations
 from queueservice.api.resources import base
 from queueservice.api.schemas import home as schemas
 
@@ -22,23 +22,34 @@ class Versions(base.PublicResource):
         }
 
     def __init__(self, names: list[str]):
-        self._document = media.encode(schemas.VersionsOut([self._describe(name) for name in names]))
+        # Clients of the block storage API read no further than an entry that they do not understand.
+        self._document = media.encode(schemas.VersionsOut([_describe_volume(), *map(_describe, names)]))
 
     def on_get(self, req, resp):
         resp.status = falcon.HTTP_300
         resp.data = self._document
 
-    def _describe(self, name):
-        label = name.replace('.', '_')
-        return schemas.VersionOut(
-            id=name,
-            status='CURRENT' if name == '2' else 'DEPRECATED',
-            updated=_UPDATED[name],
-            media_types=[
-                schemas.MediaTypeOut('application/json', f'application/vnd.openstack.messaging-v{label}+json')
-            ],
-            links=[schemas.SelfOut(f'/v{name}/')],
-        )
+
+class VolumeVersion(base.PublicResource):
+    """The version of the block storage API, as its clients look for it."""
+
+    PATH = '/v3'
+
+    @staticmethod
+    def operations(dialect=None):
+        return {
+            'GET': operations.Operation(
+                answers={200: schemas.VersionsOut},
+                name='v3_versions:get',
+                summary='Read which microversions of the block storage API are served.',
+            )
+        }
+
+    def __init__(self):
+        self._document = media.encode(schemas.VersionsOut([_describe_volume()]))
+
+    def on_get(self, req, resp):
+        resp.data = self._document
 
 
 class Home(base.Resource):
@@ -69,3 +80,26 @@ class Home(base.Resource):
         resp.data = media.encode(schemas.HomeOut(resources))
         resp.content_type = _JSON_HOME
         resp.set_header('Cache-Control', 'max-age=86400')
+
+
+def _describe(name):
+    label = name.replace('.', '_')
+    return schemas.VersionOut(
+        id=name,
+        status='CURRENT' if name == '2' else 'DEPRECATED',
+        updated=_UPDATED[name],
+        media_types=[schemas.MediaTypeOut('application/json', f'application/vnd.openstack.messaging-v{label}+json')],
+        links=[schemas.SelfOut(f'/v{name}/')],
+    )
+
+
+def _describe_volume():
+    return schemas.VersionOut(
+        id='v3.0',
+        status='CURRENT',
+        version=microversions.write(microversions.MOST),
+        min_version=microversions.write(microversions.LEAST),
+        updated='2023-08-31T00:00:00Z',
+        media_types=[schemas.MediaTypeOut('application/json', 'application/vnd.openstack.volume+json;version=3')],
+        links=[schemas.SelfOut(f'{VolumeVersion.PATH}/')],
+    )

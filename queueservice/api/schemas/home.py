@@ -23,6 +23,8 @@ class VersionOut(msgspec.Struct, rename={'media_types': 'media-types'}):
     updated: str
     media_types: list[MediaTypeOut]
     links: list[SelfOut]
+    version: str | msgspec.UnsetType = Unset  # the last microversion, where there are any
+    min_version: str | msgspec.UnsetType = Unset
 
 
 class VersionsOut(msgspec.Struct):
