@@ -232,7 +232,7 @@ def build_services(
         shares=shares.Shares(signing, clock),
         links=all_links,
         confirmations=confirmations.Confirmations(driver, all_links, delivery),
-        user_messages=user_messages.UserMessages(driver, user_message_ttl, clock),
+        user_messages=user_messages.UserMessages(driver, limits, user_message_ttl, clock),
         health=health.Health(driver, all_queues, clock),
         housekeeping=housekeeping.Housekeeping(driver, all_subscriptions, clock),
     )

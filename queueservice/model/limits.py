@@ -14,6 +14,7 @@ MIN_TTL = 60
 DEFAULT_PAGE = 10  # where the operator allows so many
 MAX_DEPTH = 64
 MOST_USER_MESSAGES = 1000  # in one page; whoever asks for more gets so many
+_MOST_ASKED = 9_999_999_999
 MOST_USER_MESSAGES_PASSED = 10_000  # counted one by one, so pages begin no further behind their marker
 #: A hundred years: those who want a subscription to last for ever may say so.
 MOST_SUBSCRIPTION_TTL = 100 * 365 * 24 * 3600
@@ -66,7 +67,7 @@ class Limits(msgspec.Struct, frozen=True):
             'claim_ids': (0, self.max_messages_per_page),
             'claim_limit': (1, self.max_messages_per_claim_or_pop),
             'pop': (1, self.max_messages_per_claim_or_pop),
-            'user_message_page': (0, 9_999_999_999),
+            'user_message_page': (0, _MOST_ASKED),
             'user_message_offset': (0, MOST_USER_MESSAGES_PASSED),
         }
 
@@ -112,6 +113,14 @@ class Limits(msgspec.Struct, frozen=True):
 
     def check_claim_ids(self, count: int) -> int:
         return _check_range(count, 0, self.max_messages_per_page, 'The number of claim_ids in one request')
+
+    def check_user_message_page(self, limit: int) -> int:
+        return _check_range(limit, 0, _MOST_ASKED, 'Limit')
+
+    def check_user_message_offset(self, offset: int) -> int:
+        return _check_range(
+            offset, 0, MOST_USER_MESSAGES_PASSED, 'Offset (behind the marker, which can be used to go on)'
+        )
 
     def check_claim_limit(self, limit: int | None) -> int:
         return _check_page(limit, self.max_messages_per_claim_or_pop)

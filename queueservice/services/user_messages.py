@@ -2,7 +2,8 @@
 
 import collections.abc
 
-from queueservice.model import errors, limits, user_messages
+from queueservice.model import errors, user_messages
+from queueservice.model import limits as limits_module
 from queueservice.storage import base, records, tables
 from queueservice.storage import errors as storage_errors
 
@@ -24,8 +25,15 @@ _BY_TIME, _BY_ID = ['created_at', 'id'], ['id']
 
 
 class UserMessages:
-    def __init__(self, driver: base.Driver, ttl: int, clock: collections.abc.Callable[[], float]):
+    def __init__(
+        self,
+        driver: base.Driver,
+        limits: limits_module.Limits,
+        ttl: int,
+        clock: collections.abc.Callable[[], float],
+    ):
         self._records = driver.records
+        self._limits = limits
         self._ttl = ttl  # s
         self._clock = clock
 
@@ -84,7 +92,7 @@ class UserMessages:
         order: collections.abc.Sequence[tuple[str, bool]] = (('created_at', True),),
         filters: collections.abc.Mapping[str, str] | None = None,
         marker: str | None = None,
-        limit: int = limits.MOST_USER_MESSAGES,
+        limit: int = limits_module.MOST_USER_MESSAGES,
         offset: int = 0,
     ) -> list[user_messages.UserMessage]:
         """List what the project has been told and has not deleted.
@@ -96,9 +104,12 @@ class UserMessages:
         :param marker: the id of the one behind which the page begins.
         :param limit: of more than MOST_USER_MESSAGES, so many are returned.
         :param offset: how many are passed over behind the marker.
+        :raises LimitExceeded: `limit` or `offset` is out of bounds.
         :raises ParameterInvalid: nobody should have to wait for this page.
         :raises NotFound: there is none of the id `marker`.
         """
+        limit = min(self._limits.check_user_message_page(limit), limits_module.MOST_USER_MESSAGES)
+        self._limits.check_user_message_offset(offset)
         filters = filters or {}
         now = self._clock()
         order = _complete(order)
@@ -108,12 +119,6 @@ class UserMessages:
             *(records.Condition(field, '=', value) for field, value in filters.items()),
             records.Condition('expires_at', '>', now),
         ]
-        if offset > limits.MOST_USER_MESSAGES_PASSED:
-            raise errors.ParameterInvalid(
-                description='The "offset" parameter may not be greater than '
-                f'{limits.MOST_USER_MESSAGES_PASSED}. To go on from there, give the id of the last message that you '
-                'have seen as "marker".'
-            )
         after = None
         if marker is not None:
             last = self._load(project, marker)
@@ -128,7 +133,11 @@ class UserMessages:
                 '"id", or let filters choose fewer.'
             )
         query = records.Query(
-            where=tuple(where), order=order, after=after, offset=offset, limit=min(limit, limits.MOST_USER_MESSAGES)
+            where=tuple(where),
+            order=order,
+            after=after,
+            offset=offset,
+            limit=min(limit, limits_module.MOST_USER_MESSAGES),
         )
         return [_unpack(record) for record in self._records.find(tables.USER_MESSAGES, query).records]
 

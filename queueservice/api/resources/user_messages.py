@@ -61,8 +61,8 @@ class UserMessageCollection(base.Resource):
             'order': _read_order(req),
             'filters': {one.name: value for one in _FILTERS if (value := one.read(req)) is not None},
             'marker': _MARKER.read(req),
-            'limit': limits.MOST_USER_MESSAGES if limit is None else _check_natural(_LIMIT, limit),
-            'offset': _check_natural(_OFFSET, _OFFSET.read(req) or 0),
+            'limit': limits.MOST_USER_MESSAGES if limit is None else limit,
+            'offset': _OFFSET.read(req) or 0,
         }
         if _has_unknown(req):
             # No message has such a field.
@@ -148,12 +148,6 @@ def _has_unknown(req):
             f'Filters are: {", ".join(user_messages.FILTERS)}.'
         )
     return bool(unknown)
-
-
-def _check_natural(parameter, value):
-    if value < 0:
-        raise errors.ParameterInvalid(description=f'The "{parameter.name}" parameter must be 0 or more.')
-    return value
 
 
 def _read_order(req):
