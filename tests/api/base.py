@@ -310,7 +310,7 @@ class ApiTestCase(tables.Tables, testtools.TestCase):
     def subscribe(self, subscriber='https://example.org/hook', options=None, ttl=None, queue='demo', **others):
         """The id of a new subscription to a queue (which only v2 can make)."""
         document = {'subscriber': subscriber, 'options': options or {}, **({} if ttl is None else {'ttl': ttl})}
-        path = f'{_PATHS["2"]}/queues/{queue}/subscriptions'
+        path = f'/v2/queues/{queue}/subscriptions'
         version, self.version = self.version, '2'
         try:
             return self.post(path, document, status=201, **others).json['subscription_id']
