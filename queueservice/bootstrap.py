@@ -197,7 +197,6 @@ def build_services(
     delivery = delivery or deliveries_module.Rules()
     limits = limits or limits_module.Limits()
     signing = secrets.Signing(secrets.Secrets(driver, clock), signing_secrets)
-    all_links = links.Links(driver, signing, clock)
     seals = sealing.Sealing(keys, limits.enable_checksum)
     all_quotas = quotas.Quotas(driver, limits.project, clock)
     all_queues = queues.Queues(driver, limits, all_quotas, clock, can_encrypt=bool(keys))
@@ -214,6 +213,7 @@ def build_services(
     all_subscriptions = subscriptions.Subscriptions(
         driver, all_queues, all_quotas, all_lanes, all_deliveries, limits, delivery, clock
     )
+    all_links = links.Links(all_subscriptions, signing, clock)
     return Services(
         driver=driver,
         limits=limits,

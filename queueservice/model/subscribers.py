@@ -223,7 +223,12 @@ def _address(text):
         return None
 
 
-def _check_mail(_scheme, rest, _rules):
+def _check_mail(_scheme, rest, rules):
+    if rules.require_confirmation and not (rules.external_confirmation_url or rules.public_url):
+        raise _invalid(
+            'may not be a mailbox here: the service has no address that confirmation mail could lead to. Ask its '
+            'operator for [notification] public_url'
+        )
     if '?' in rest or '#' in rest:
         raise _invalid('may not have header fields. Put "subject" and "from" into the options')
     if _BAD_ESCAPE.search(rest):

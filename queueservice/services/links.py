@@ -3,18 +3,23 @@
 import collections.abc
 import hmac
 
-from queueservice.model import signatures, subscriptions
-from queueservice.services import secrets, shares
-from queueservice.storage import base, records, tables
+from queueservice.model import signatures
+from queueservice.model import subscriptions as model
+from queueservice.services import secrets, shares, subscriptions
 
 
 class Links:
-    def __init__(self, driver: base.Driver, signing: secrets.Signing, clock: collections.abc.Callable[[], float]):
-        self._records = driver.records
+    def __init__(
+        self,
+        subscriptions: subscriptions.Subscriptions,
+        signing: secrets.Signing,
+        clock: collections.abc.Callable[[], float],
+    ):
+        self._subscriptions = subscriptions
         self._signing = signing
         self._clock = clock
 
-    def sign(self, subscription: subscriptions.Subscription) -> shares.Signed:
+    def sign(self, subscription: model.Subscription) -> shares.Signed:
         """The link for the subscriber that the subscription has now. It is good as long as he is, until its life ends.
 
         A life that is renewed later needs a new link.
@@ -25,22 +30,13 @@ class Links:
 
     def is_good(self, grant: signatures.Grant, signature: str, method: str, path: str) -> bool:
         """Whether the grant, of a link, was signed here for the subscriber of today, and allows this request now."""
-        now = self._clock()
-        if not grant.is_for(method, path, now):
+        if not grant.is_for(method, path, self._clock()):
             return False
-        nonce = self._find_nonce(grant, now)
-        if nonce is None:
+        subscription = self._subscriptions.find(grant.link)
+        if subscription is None or subscription.queue != grant.queue:
             return False
-        derived = [_derive(secret, grant.link, nonce) for secret in self._signing.load()]
+        derived = [_derive(secret, subscription.id, subscription.nonce) for secret in self._signing.load()]
         return signatures.is_signed(grant, signature, derived)
-
-    def _find_nonce(self, grant, now):
-        query = records.Query(where=(records.Condition('id', '=', grant.link),), limit=1)
-        for found in self._records.find(tables.SUBSCRIPTIONS, query).records:
-            queue = found['namespace'], found['project'], found['queue']
-            if queue == grant.queue and now < found['expires_at']:
-                return found['nonce']
-        return None
 
 
 def _derive(secret, subscription_id, nonce):

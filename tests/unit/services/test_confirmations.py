@@ -6,8 +6,9 @@ import urllib.parse
 import msgspec
 import testtools
 
+from queueservice import bootstrap
 from queueservice.model import deliveries, queues
-from queueservice.services import confirmations, links, secrets
+from queueservice.services import confirmations
 from queueservice.storage import records
 from queueservice.storage import tables as stored
 from tests.fixtures import clock, drivers, subscriptions, tables
@@ -25,8 +26,7 @@ class ConfirmationsTestCase(testtools.TestCase):
         super().setUp()
         self.clock = clock.Clock()
         self.driver = drivers.build_memory()
-        signing = secrets.Signing(secrets.Secrets(self.driver, self.clock), ())
-        self.links = links.Links(self.driver, signing, self.clock)
+        self.links = bootstrap.build_services(self.driver, clock=self.clock).links
 
     def confirmations(self, **rules):
         return confirmations.Confirmations(self.driver, self.links, deliveries.Rules(**rules))

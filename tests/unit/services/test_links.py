@@ -3,6 +3,7 @@
 import msgspec
 import testtools
 
+from queueservice import bootstrap
 from queueservice.model import queues, signatures
 from queueservice.services import links, secrets, shares
 from tests.fixtures import clock, drivers, subscriptions
@@ -18,7 +19,7 @@ class TestLinks(testtools.TestCase):
 
     def links_with(self, *configured):
         signing = secrets.Signing(secrets.Secrets(self.driver, self.clock), configured)
-        return links.Links(self.driver, signing, self.clock)
+        return links.Links(bootstrap.build_services(self.driver, clock=self.clock).subscriptions, signing, self.clock)
 
     def is_good(self, signed, method='PUT', path=None):
         return self.links.is_good(signed.grant, signed.signature, method, path or signed.grant.paths[0])
