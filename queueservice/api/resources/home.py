@@ -22,8 +22,10 @@ class Versions(base.PublicResource):
         }
 
     def __init__(self, names: list[str]):
-        # Clients of the block storage API read no further than an entry that they do not understand.
-        self._document = media.encode(schemas.VersionsOut([_describe_volume(), *map(_describe, names)]))
+        # Clients of the block storage API read no further than an entry that they do not understand; those of the
+        # queue API take the highest version that has a link to itself.
+        volume = _describe_volume('describedby')
+        self._document = media.encode(schemas.VersionsOut([volume, *map(_describe, names)]))
 
     def on_get(self, req, resp):
         resp.status = falcon.HTTP_300
@@ -46,7 +48,7 @@ class VolumeVersion(base.PublicResource):
         }
 
     def __init__(self):
-        self._document = media.encode(schemas.VersionsOut([_describe_volume()]))
+        self._document = media.encode(schemas.VersionsOut([_describe_volume('self')]))
 
     def on_get(self, req, resp):
         resp.data = self._document
@@ -89,11 +91,11 @@ def _describe(name):
         status='CURRENT' if name == '2' else 'DEPRECATED',
         updated=_UPDATED[name],
         media_types=[schemas.MediaTypeOut('application/json', f'application/vnd.openstack.messaging-v{label}+json')],
-        links=[schemas.SelfOut(f'/v{name}/')],
+        links=[schemas.VersionLinkOut(f'/v{name}/', 'self')],
     )
 
 
-def _describe_volume():
+def _describe_volume(rel):
     return schemas.VersionOut(
         id='v3.0',
         status='CURRENT',
@@ -101,5 +103,5 @@ def _describe_volume():
         min_version=microversions.write(microversions.LEAST),
         updated='2023-08-31T00:00:00Z',
         media_types=[schemas.MediaTypeOut('application/json', 'application/vnd.openstack.volume+json;version=3')],
-        links=[schemas.SelfOut(f'{VolumeVersion.PATH}/')],
+        links=[schemas.VersionLinkOut(f'{VolumeVersion.PATH}/', rel)],
     )

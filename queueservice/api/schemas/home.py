@@ -12,9 +12,9 @@ class MediaTypeOut(msgspec.Struct):
     type: str
 
 
-class SelfOut(msgspec.Struct):
+class VersionLinkOut(msgspec.Struct):
     href: str
-    rel: str = 'self'
+    rel: typing.Literal['self', 'describedby']
 
 
 class VersionOut(msgspec.Struct, rename={'media_types': 'media-types'}):
@@ -22,7 +22,7 @@ class VersionOut(msgspec.Struct, rename={'media_types': 'media-types'}):
     status: typing.Literal['CURRENT', 'DEPRECATED']
     updated: str
     media_types: list[MediaTypeOut]
-    links: list[SelfOut]
+    links: list[VersionLinkOut]
     version: str | msgspec.UnsetType = Unset  # the last microversion, where there are any
     min_version: str | msgspec.UnsetType = Unset
 
