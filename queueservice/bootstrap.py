@@ -32,6 +32,7 @@ from queueservice.services import (
     queues,
     quotas,
     rates,
+    redrive,
     sealing,
     secrets,
     shares,
@@ -60,6 +61,7 @@ class Services(msgspec.Struct, frozen=True):
     subscriptions: subscriptions.Subscriptions
     lanes: lanes.Lanes
     notifications: notifications.Notifications
+    redrive: redrive.Redrive
     projects: projects.Projects
     tokens: tokens.Tokens
     quotas: quotas.Quotas
@@ -209,7 +211,7 @@ def build_services(
     all_messages = messages.Messages(
         driver, all_queues, all_dead_letters, all_quotas, limits, seals, all_notifications, clock
     )
-    all_deliveries = deliveries.Deliveries(driver, delivery)
+    all_deliveries = deliveries.Deliveries(driver, all_queues, all_lanes, limits, delivery, clock)
     all_subscriptions = subscriptions.Subscriptions(
         driver, all_queues, all_quotas, all_lanes, all_deliveries, limits, delivery, clock
     )
@@ -225,6 +227,7 @@ def build_services(
         subscriptions=all_subscriptions,
         lanes=all_lanes,
         notifications=all_notifications,
+        redrive=redrive.Redrive(driver, all_queues, all_notifications, seals, limits, clock),
         projects=projects.Projects(driver, limits, all_quotas, clock),
         tokens=tokens.Tokens(driver, clock),
         quotas=all_quotas,

@@ -7,6 +7,10 @@ def queue(req, name: str) -> str:
     return f'{req.context.caller.base}/queues/{name}'
 
 
+def subscription(req, queue_name: str, subscription_id: str) -> str:
+    return f'{queue(req, queue_name)}/subscriptions/{subscription_id}'
+
+
 def project(req, project_id: str) -> str:
     return f'{req.context.caller.base}/projects/{parse.quote(project_id, safe="")}'
 

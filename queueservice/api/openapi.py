@@ -15,7 +15,7 @@ from queueservice.api import dialects, media, operations, params, policies, rout
 from queueservice.api.resources import base, home
 from queueservice.api.schemas import home as schemas
 from queueservice.model import limits as limits_module
-from queueservice.model import metadata, queues
+from queueservice.model import messages, metadata, queues
 
 #: Where the document is served.
 PATH = '/openapi.json'
@@ -34,8 +34,9 @@ _FIELDS = {
     'queue_name': ('The name of the queue.', {'type': 'string', 'pattern': f'^{queues.NAME.pattern}$'}),
     'user_message_id': ('The id of the user message.', {'type': 'string', 'minLength': 1}),
     'message_id': ('The id of the message.', {'type': 'string', 'minLength': 1}),
-    'subscription_id': ('The id of the subscription.', {'type': 'string', 'minLength': 1}),
     'claim_id': ('The id of the claim.', {'type': 'string', 'minLength': 1}),
+    'delivery_id': ('The id of the delivery.', {'type': 'string', 'minLength': 1}),
+    'subscription_id': ('The id of the subscription.', {'type': 'string', 'minLength': 1}),
     'project_id': ('The id of the project.', {'type': 'string', 'minLength': 1, 'maxLength': 256, 'pattern': _PROJECT}),
 }
 
@@ -246,6 +247,8 @@ class _Builder:
                 schema = {'type': 'integer', **self._bounds(parameter.bound)}
             case params.Boolean():
                 schema = {'type': 'boolean', 'default': False}
+            case params.Time():
+                schema = {'type': 'string', 'pattern': f'^{messages.TIMESTAMP.pattern}$'}
             case params.Words():
                 described |= {'style': 'form', 'explode': False}
                 least, most = self._limits.bounds()[parameter.bound]

@@ -7,7 +7,7 @@ are passed over.
 
 import msgspec
 
-from queueservice.model import errors
+from queueservice.model import errors, messages
 
 _BOOLEANS = {
     **dict.fromkeys(('true', 'True', 't', 'yes', 'y', '1', 'on'), True),
@@ -65,6 +65,23 @@ class Boolean(msgspec.Struct, frozen=True):
                 description=f'The "{self.name}" parameter is invalid. The value of the parameter must be "true" or '
                 '"false".'
             ) from None
+
+
+class Time(msgspec.Struct, frozen=True):
+    name: str
+    description: str
+
+    def read(self, req) -> float | None:
+        value = text(req, self.name)
+        if value is None:
+            return None
+        instant = messages.read_timestamp(value)
+        if instant is None:
+            raise errors.ParameterInvalid(
+                description=f'The "{self.name}" parameter is invalid. The value must be a time in UTC such as '
+                '2026-11-23T03:50:02Z.'
+            )
+        return instant
 
 
 class Words(msgspec.Struct, frozen=True):

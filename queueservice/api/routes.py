@@ -2,7 +2,18 @@
 
 import typing
 
-from queueservice.api.resources import claims, health, messages, projects, queues, shares, subscriptions, user_messages
+from queueservice.api.resources import (
+    claims,
+    deliveries,
+    health,
+    messages,
+    projects,
+    queues,
+    redrive,
+    shares,
+    subscriptions,
+    user_messages,
+)
 
 #: The versions of the queue API, oldest first.
 ORDER = ('1', '1.1', '2')
@@ -25,6 +36,8 @@ class Route(typing.NamedTuple):
         return f'{self.path.removesuffix("}")}:path}}' if self.slashes else self.path
 
 
+_SUBSCRIPTION = '/queues/{queue_name}/subscriptions/{subscription_id}'
+
 #: Routes of the queue API, below the path of a version.
 ROUTES = (
     Route('/queues', queues.QueueCollection),
@@ -34,19 +47,19 @@ ROUTES = (
     Route('/queues/{queue_name}/metadata', queues.QueueMetadata, until='1'),
     Route('/queues/{queue_name}/stats', queues.QueueStats),
     Route('/queues/{queue_name}/purge', queues.QueuePurge, since='2'),
+    Route('/queues/{queue_name}/redrive', redrive.QueueRedrive, since='2'),
     Route('/queues/{queue_name}/share', shares.QueueShare, since='2'),
     Route('/queues/{queue_name}/messages', messages.MessageCollection),
     Route('/queues/{queue_name}/messages/{message_id}', messages.MessageItem),
     Route('/queues/{queue_name}/claims', claims.ClaimCollection),
     Route('/queues/{queue_name}/claims/{claim_id}', claims.ClaimItem),
     Route('/queues/{queue_name}/subscriptions', subscriptions.SubscriptionCollection, since='2'),
-    Route('/queues/{queue_name}/subscriptions/{subscription_id}', subscriptions.SubscriptionItem, since='2'),
-    Route(
-        '/queues/{queue_name}/subscriptions/{subscription_id}/confirm',
-        subscriptions.SubscriptionConfirmation,
-        since='2',
-    ),
-    Route('/queues/{queue_name}/subscriptions/{subscription_id}/secret', subscriptions.SubscriptionSecret, since='2'),
+    Route(_SUBSCRIPTION, subscriptions.SubscriptionItem, since='2'),
+    Route(f'{_SUBSCRIPTION}/confirm', subscriptions.SubscriptionConfirmation, since='2'),
+    Route(f'{_SUBSCRIPTION}/secret', subscriptions.SubscriptionSecret, since='2'),
+    Route(f'{_SUBSCRIPTION}/deliveries', deliveries.DeliveryCollection, since='2'),
+    Route(f'{_SUBSCRIPTION}/redeliver', deliveries.Redelivery, since='2'),
+    Route(f'{_SUBSCRIPTION}/deliveries/{{delivery_id}}', deliveries.DeliveryItem, since='2'),
     Route('/projects', projects.ProjectCollection, since='2'),
     Route('/projects/{project_id}', projects.ProjectItem, since='2', slashes=True),
     Route('/health', health.PublicPing, until='1'),

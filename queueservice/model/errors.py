@@ -20,12 +20,15 @@
     │   ├── QueueNotFound
     │   ├── MessageNotFound, MessagesNotFound
     │   ├── ClaimNotFound
-    │   └── SubscriptionNotFound
+    │   ├── SubscriptionNotFound
+    │   └── DeliveryNotFound
     ├── Conflict                   409
     │   ├── MetadataConflict            a JSON patch of a key that is not there
     │   ├── KeyReused                   an Idempotency-Key that came with another body before
     │   ├── SubscriptionExists          the queue has this subscriber
-    │   └── ConcurrentUpdate            somebody else kept changing the same thing
+    │   ├── ConcurrentUpdate            somebody else kept changing the same thing
+    │   ├── DeliveryOpen                it cannot go before it has ended
+    │   └── NotSentAgain                a delivery, or those of a subscription, cannot be sent again
     ├── RateExceeded               429  the project asks too often
     └── EncryptionFailed           503  the service cannot do its part
         ├── EncryptionKeyMissing        a key that it needs is not configured
@@ -124,6 +127,10 @@ class SubscriptionNotFound(NotFound):
     """Subscription {subscription_id} does not exist for queue {queue}, or has ended."""
 
 
+class DeliveryNotFound(NotFound):
+    """Delivery {delivery_id} does not exist for subscription {subscription_id}, or is remembered no more."""
+
+
 class Conflict(ServiceError):
     """{description}"""
 
@@ -142,6 +149,14 @@ class SubscriptionExists(Conflict):
 
 class ConcurrentUpdate(Conflict):
     """Queue {queue} kept being changed by others. Read it again and repeat the request."""
+
+
+class DeliveryOpen(Conflict):
+    """Delivery {delivery_id} has not ended yet. It can be deleted when it has, and ends with its subscription."""
+
+
+class NotSentAgain(Conflict):
+    """{description}"""
 
 
 class RateExceeded(ServiceError):

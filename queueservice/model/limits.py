@@ -18,6 +18,8 @@ _MOST_ASKED = 9_999_999_999
 MOST_USER_MESSAGES_PASSED = 10_000  # counted one by one, so pages begin no further behind their marker
 #: A hundred years: those who want a subscription to last for ever may say so.
 MOST_SUBSCRIPTION_TTL = 100 * 365 * 24 * 3600
+#: How much one request moves back to its queues, or sends again.
+MOST_AGAIN = 1000
 
 
 def _bounded(name):
@@ -30,6 +32,7 @@ MessageDelay = _bounded('message_delay')
 ClaimTtl = _bounded('claim_ttl')
 ClaimGrace = _bounded('claim_grace')
 SubscriptionTtl = _bounded('subscription_ttl')
+RedriveLimit = _bounded('redrive_limit')
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -67,6 +70,8 @@ class Limits(msgspec.Struct, frozen=True):
             'claim_ids': (0, self.max_messages_per_page),
             'claim_limit': (1, self.max_messages_per_claim_or_pop),
             'pop': (1, self.max_messages_per_claim_or_pop),
+            'delivery_page': (1, self.max_subscriptions_per_page),
+            'redrive_limit': (1, MOST_AGAIN),
             'user_message_page': (0, _MOST_ASKED),
             'user_message_offset': (0, MOST_USER_MESSAGES_PASSED),
         }
@@ -124,6 +129,12 @@ class Limits(msgspec.Struct, frozen=True):
 
     def check_claim_limit(self, limit: int | None) -> int:
         return _check_page(limit, self.max_messages_per_claim_or_pop)
+
+    def check_delivery_page(self, limit: int | None) -> int:
+        return _check_page(limit, self.max_subscriptions_per_page)
+
+    def check_redrive_limit(self, limit: int | None) -> int:
+        return MOST_AGAIN if limit is None else _check_range(limit, 1, MOST_AGAIN, 'Limit')
 
     def check_pop(self, count: int) -> int:
         return _check_range(count, 1, self.max_messages_per_claim_or_pop, 'Pop')

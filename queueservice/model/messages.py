@@ -5,6 +5,7 @@ queue: whole numbers that only grow, starting at 1, unique within one life of th
 """
 
 import collections.abc
+import datetime
 import hashlib
 import os
 import re
@@ -15,6 +16,8 @@ import msgspec
 from queueservice.model import limits
 
 ID = re.compile(r'[0-9a-f]{24}')
+#: An instant as people and programs write it, always UTC.
+TIMESTAMP = re.compile(r'([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?)(?:Z|\+00:00)?')
 _PLACE = '%.12s%012x'  # the tag of a queue, a position
 
 
@@ -165,6 +168,7 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     dead_letter: DeadLetter | None = None
     copied_from: Origin | None = None
     hops: int = 0  # how often it was copied from queue to queue
+    ttl: int = 0  # s; of a dead letter: for how long the message was posted; 0: for as long as it lives now
 
 
 _STATE = msgspec.json.Decoder(State)
@@ -184,3 +188,12 @@ def checksum(body: bytes) -> str:
 def timestamp(at: float) -> str:
     """An instant (s, UTC) as the API writes it."""
     return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(at))
+
+
+def read_timestamp(text: str) -> float | None:
+    """The instant (s, UTC) that `text` names, as TIMESTAMP; None if it names none."""
+    match = TIMESTAMP.fullmatch(text)
+    try:
+        return match and datetime.datetime.fromisoformat(match[1]).replace(tzinfo=datetime.UTC).timestamp()
+    except ValueError:  # a 31st of February
+        return None

@@ -82,7 +82,9 @@ class DeadLetters:
             expires_at=now + (settings.dead_letter_queue_messages_ttl or message.ttl),
             client=message.client,
             checksum=message.checksum,
-            state=msgspec.json.encode(msgspec.structs.replace(messages.read_state(message), dead_letter=letter)),
+            state=msgspec.json.encode(
+                msgspec.structs.replace(messages.read_state(message), dead_letter=letter, ttl=message.ttl)
+            ),
             key=f'dead:{message_id}',
             key_until=now + _KEY_WINDOW,
         )

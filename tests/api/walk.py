@@ -8,8 +8,9 @@ import typing
 
 from queueservice.api import routes
 from queueservice.api.resources import base as resources
-from queueservice.model import user_messages
+from queueservice.model import deliveries, user_messages
 from tests.api import base
+from tests.fixtures import deliveries as fixtures
 
 METHODS = ('GET', 'HEAD', 'PUT', 'POST', 'PATCH', 'DELETE')
 
@@ -20,6 +21,7 @@ _CLAIMS = '/queues/{queue_name}/claims'
 _CLAIM = '/queues/{queue_name}/claims/{claim_id}'
 _SUBSCRIPTIONS = '/queues/{queue_name}/subscriptions'
 _SUBSCRIPTION = '/queues/{queue_name}/subscriptions/{subscription_id}'
+_DELIVERIES = '/queues/{queue_name}/subscriptions/{subscription_id}/deliveries'
 
 #: What to ask where a method is worth more than one request, or needs a query.
 _ASKED = {
@@ -37,6 +39,11 @@ _ASKED = {
     ('DELETE', _MESSAGE): (_MESSAGE, f'{_MESSAGES}/{{claimed_id}}?claim_id={{claim_id}}'),
     ('POST', _CLAIMS): (f'{_CLAIMS}?limit=5',),
     ('GET', _SUBSCRIPTIONS): (_SUBSCRIPTIONS, f'{_SUBSCRIPTIONS}?limit=1&marker={{subscription_id}}'),
+    ('GET', _DELIVERIES): (
+        f'{_DELIVERIES}?limit=1',
+        f'{_DELIVERIES}?outcome=failed&since=2001-02-03T04:05:06Z&marker=',
+        f'{_DELIVERIES}?message_id={{message_id}}',
+    ),
     ('GET', '/messages'): (
         '/messages',
         '/messages?limit=1&marker={user_message_id}',
@@ -50,6 +57,9 @@ _SENT = {
     ('PATCH', _QUEUE): b'[{"op":"add","path":"/metadata/walked","value":1}]',
     ('PUT', f'{_QUEUE}/metadata'): b'{"a":1}',
     ('POST', f'{_QUEUE}/purge'): b'{"resource_types":["messages","subscriptions"]}',
+    ('POST', f'{_QUEUE}/purge'): b'{"resource_types":["messages"]}',
+    ('POST', f'{_QUEUE}/redrive'): b'{"limit":1}',
+    ('POST', f'{_SUBSCRIPTION}/redeliver'): b'{}',
     ('POST', f'{_QUEUE}/share'): b'{"methods":["GET","POST","DELETE"]}',
     ('POST', _MESSAGES): b'{"messages":[{"body":1}]}',
     ('POST', _CLAIMS): b'{"ttl":60,"grace":60}',
@@ -118,16 +128,23 @@ class WalkTestCase(base.ApiTestCase):
         subscription_id = 'f' * 24  # without a project there are none
         if project is not base.ABSENT:
             subscription_id = self.subscribe('https://example.org/hook', {'secret': self.SECRET}, project=project)
+            self.fail_delivery(subscription_id, base.id_of(free))
         return {
             'queue_name': 'demo',
             'message_id': base.id_of(free),
             'claimed_id': base.id_of(claimed),
             'claim_id': base.id_of(claim),
             'subscription_id': subscription_id,
+            'delivery_id': deliveries.delivery_id(subscription_id, base.id_of(free)),
             'project_id': project,
             'user_message_id': user_messages.new_id(project or 'none', 'delivery'),
             'marker': href.rpartition('marker=')[2],
         }
+
+    def fail_delivery(self, subscription_id, message_id):
+        """Let the delivery of a message fail."""
+        ended = fixtures.end(subscription_id, message_id, deliveries.FAILED, request_id=self.SECRET)
+        self.service.services.deliveries.record([ended], self.clock())
 
     def take(self, step, fields, project=base.PROJECT, prefix=''):
         """Send the request of `step`; the answer, whatever it is."""

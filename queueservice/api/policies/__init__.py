@@ -1,6 +1,6 @@
 """Policy rules, one module a noun. What an operator may change is documented by them."""
 
-from queueservice.api.policies import base, claims, messages, projects, queues, subscriptions, user_messages
+from queueservice.api.policies import base, claims, deliveries, messages, projects, queues, subscriptions, user_messages
 
 _MODULES = (
     base,
@@ -9,6 +9,7 @@ _MODULES = (
     claims,
     projects,
     subscriptions,
+    deliveries,
     user_messages,
 )
 

@@ -14,4 +14,10 @@ RULES = [
         ('POST', '/v2/queues/{queue_name}/share'),
     ),
     rule('queues:purge', MEMBER, 'Empty a queue.', ('POST', '/v2/queues/{queue_name}/purge')),
+    rule(
+        'queues:redrive',
+        MEMBER,
+        'Move dead letters back to the queues that they came from.',
+        ('POST', '/v2/queues/{queue_name}/redrive'),
+    ),
 ]

@@ -5,50 +5,21 @@ import tempfile
 import msgspec
 import testtools
 
-from queueservice.model import deliveries, messages
-from queueservice.services import deliveries as deliveries_service
+from queueservice.model import deliveries
 from queueservice.storage import errors as storage_errors
 from queueservice.storage import records, tables
-from tests.fixtures import drivers, faulty, mongodb
+from tests.fixtures import deliveries as fixtures
+from tests.fixtures import drivers, faulty, mongodb, services
 
-NOW = 1_700_000_000.0
+NOW = fixtures.NOW
 RETENTION = 3600
 
-MESSAGE = messages.Message(
-    position=7,
-    body=b'\x01sealed',
-    client=b'client',
-    created_at=NOW,
-    expires_at=NOW + 60,
-    available_at=0,
-    claim_id=None,
-    claim_ttl=0,
-    claim_count=2,
-    checksum='MD5:x',
-    state=b'{}',
-)
+MESSAGE = fixtures.MESSAGE
 
 
 def end(place=1, outcome=deliveries.DELIVERED, message=None, subscription_id='subscription', **fields):
     """An `Ended` of the delivery of message number `place`."""
-    message_id = f'{place:024x}'
-    delivery = deliveries.Delivery(
-        id=deliveries.delivery_id(subscription_id, message_id),
-        subscription_id=subscription_id,
-        message_id=message_id,
-        kind=deliveries.MESSAGE,
-        outcome=outcome,
-        request_id='req-1',
-        attempts=1,
-        first_at=NOW,
-        last_at=NOW,
-        status=200,
-        error=None,
-        ended_at=NOW + place,
-    )
-    return deliveries.Ended(
-        msgspec.structs.replace(delivery, **fields), None if message is None else deliveries.pack_message(message)
-    )
+    return fixtures.end(subscription_id, f'{place:024x}', outcome, message is not None, **fields)
 
 
 class TestPacking(testtools.TestCase):
@@ -65,7 +36,9 @@ class TestRecord(testtools.TestCase):
         super().setUp()
         self.driver = faulty.Driver(self.make_inner())
         self.addCleanup(self.driver.close)
-        self.deliveries = deliveries_service.Deliveries(self.driver, deliveries.Rules(retention=RETENTION))
+        self.deliveries = services.Service(
+            self.driver, delivery=deliveries.Rules(retention=RETENTION)
+        ).services.deliveries
 
     def make_inner(self):
         return drivers.build_memory()
@@ -87,7 +60,7 @@ class TestRecord(testtools.TestCase):
         self.assertEqual(dict.fromkeys(ids, MESSAGE), self.deliveries.find_messages([*ids, 'other']))
 
     def test_nothing_is_kept_of_what_cannot_be_sent_again(self):
-        self.deliveries.record([end(1, message=MESSAGE), end(2, deliveries.FAILED)], NOW)
+        self.deliveries.record([end(1), end(2, deliveries.FAILED)], NOW)
         self.assertEqual([NOW + RETENTION] * 2, [record['expires_at'] for record in self.stored()])
         self.assertEqual({}, self.deliveries.find_messages([record['id'] for record in self.stored()]))
 
