@@ -16,7 +16,7 @@ import webtest
 
 from queueservice.api import dialects, routes
 from tests.api import base
-from tests.fixtures import drivers, services
+from tests.fixtures import deliveries, drivers, services
 
 API_REF = pathlib.Path(__file__).parents[2] / 'api-ref' / 'source'
 SAMPLES = API_REF / 'samples'
@@ -39,6 +39,7 @@ class Step(typing.NamedTuple):
     answers: str = ''  # name of a sample
     after: float = 0  # s that pass before
     content_type: str = 'application/json'
+    given: str = ''  # a method of TestSamples that does before what no client does
 
 
 PUBLIC = (
@@ -138,7 +139,25 @@ V2 = (
     Step('PATCH', '/queues/orders/subscriptions/{subscription}', 204, 'subscription-update-request'),
     Step('PUT', '/queues/orders/subscriptions/{subscription}/confirm', 204, 'subscription-confirm-request'),
     Step('POST', '/queues/orders/subscriptions/{subscription}/secret', 200, answers='subscription-secret-response'),
+    Step(
+        'GET',
+        '/queues/orders/subscriptions/{subscription}/deliveries?limit=2',
+        200,
+        answers='deliveries-list-response',
+        given='deliver',
+    ),
+    Step(
+        'POST', '/queues/orders/subscriptions/{subscription}/redeliver', 202, 'redeliver-request', 'redeliver-response'
+    ),
+    Step(
+        'GET',
+        '/queues/orders/subscriptions/{subscription}/deliveries/{subscription}-{first}',
+        200,
+        answers='delivery-show-response',
+    ),
+    Step('DELETE', '/queues/orders/subscriptions/{subscription}/deliveries/{subscription}-{second}', 204),
     Step('DELETE', '/queues/orders/subscriptions/{subscription}', 204),
+    Step('POST', '/queues/orders-failed/redrive', 200, 'queue-redrive-request', 'queue-redrive-response'),
     Step('POST', '/queues/orders-failed/purge', 204, 'queue-purge-request'),
     Step('DELETE', '/queues/orders', 204),
 )
@@ -218,12 +237,36 @@ class TestSamples(testtools.TestCase):
         for step in STORIES[version]:
             self.clock.advance(step.after)
             path = step.path.format(first=first, second=second, third=third, claim=claim, subscription=subscription)
+            if step.given:
+                getattr(self, step.given)(
+                    pairs.translate(subscription), pairs.translate(first), pairs.translate(second)
+                )
             answer = self.send(version, step, pairs.translate(path))
             self.assertEqual(step.status, answer.status_int, f'{step.method} {path}: {answer.text}')
             if step.answers:
                 self.compare(self.spelled(load(step.answers), version), json.loads(answer.body), pairs, step.answers)
             elif step.status == 204:
                 self.assertEqual(b'', answer.body)
+
+    def deliver(self, subscription, first, second):
+        """Be the worker: deliver the second message, and fail to deliver the first."""
+        for message, ago, status, outcome, error in (
+            (first, 20, 404, 'failed', 'status'),
+            (second, 10, 200, 'delivered', None),
+        ):
+            at = self.clock() - ago
+            ended = deliveries.end(
+                subscription,
+                message,
+                outcome,
+                request_id='req-8f4c2b1e-6a0d-4a3e-9d57-1c2f60b7e8a9',
+                first_at=at,
+                last_at=at,
+                ended_at=at,
+                status=status,
+                error=error,
+            )
+            self.service.services.deliveries.record([ended], self.clock())
 
     def send(self, version, step, path):
         headers = {

@@ -57,7 +57,6 @@ _SENT = {
     ('PATCH', _QUEUE): b'[{"op":"add","path":"/metadata/walked","value":1}]',
     ('PUT', f'{_QUEUE}/metadata'): b'{"a":1}',
     ('POST', f'{_QUEUE}/purge'): b'{"resource_types":["messages","subscriptions"]}',
-    ('POST', f'{_QUEUE}/purge'): b'{"resource_types":["messages"]}',
     ('POST', f'{_QUEUE}/redrive'): b'{"limit":1}',
     ('POST', f'{_SUBSCRIPTION}/redeliver'): b'{}',
     ('POST', f'{_QUEUE}/share'): b'{"methods":["GET","POST","DELETE"]}',

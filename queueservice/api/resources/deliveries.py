@@ -48,7 +48,7 @@ class DeliveryItem(base.Resource):
     @staticmethod
     def operations(dialect):
         return {
-            'GET': operations.Operation(answers={200: schemas.DeliveryOut}),
+            'GET': operations.Operation(answers={200: schemas.DeliveryRecordOut}),
             'DELETE': operations.Operation(answers={204: None}, refusals=(409,)),
         }
 
@@ -103,7 +103,7 @@ def _read_since(wanted):
 
 
 def _show(path, delivery):
-    return schemas.DeliveryOut(
+    return schemas.DeliveryRecordOut(
         delivery_id=delivery.id,
         href=f'{path}/{delivery.id}',
         kind=delivery.kind,

@@ -11,7 +11,7 @@ from queueservice.model import messages as messages_model
 Outcome = typing.Literal['open', 'delivered', 'failed', 'refused', 'expired', 'deleted']
 
 
-class DeliveryOut(msgspec.Struct):
+class DeliveryRecordOut(msgspec.Struct):
     delivery_id: str
     href: str
     kind: deliveries.Kind
@@ -29,7 +29,7 @@ class DeliveryOut(msgspec.Struct):
 
 
 class DeliveriesOut(msgspec.Struct):
-    deliveries: list[DeliveryOut]
+    deliveries: list[DeliveryRecordOut]
     links: list[messages.Link]
 
 
