@@ -82,7 +82,7 @@ def check(uri: str, rules: deliveries.Rules) -> str:
         raise _invalid('may not begin with "trust+": this service uses no trusts. Leave it out')
     if not colon or scheme not in rules.subscriber_types or scheme not in _READERS:
         known = ', '.join(f'"{name}:"' for name in rules.subscriber_types)
-        raise _invalid(f'must begin with one of: {known}')
+        raise _invalid(f'has a scheme that is not taken here. It must be supported in the list: {known}')
     found = _READERS[scheme](scheme, rest, rules)
     if len(found) > MAX_LENGTH:
         raise _invalid(f'may have {MAX_LENGTH} characters at the most after everything in it has been escaped')

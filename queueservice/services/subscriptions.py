@@ -175,8 +175,8 @@ class Subscriptions:
                 }
             return changed
 
-        _, before, after = self._change(key, subscription_id, change)
-        if after['address'] != before['address']:
+        _, _, after = self._change(key, subscription_id, change)
+        if wanted.subscriber is not None:  # it need not be another one: what was cut off is done again
             self._complete(after)
 
     def confirm(self, key: queues.QueueKey, subscription_id: str, confirmed: bool, by_subscriber: bool) -> None:
@@ -271,6 +271,8 @@ class Subscriptions:
             limit=min(limit, _SLICE),
         )
         gone = self._records.find(tables.SUBSCRIPTIONS, query).records
+        if not gone:
+            return 0
         # Those whose life has run out end like all others first: then nobody renews them while they are cleared away.
         ended = [record for record in gone if record['address'] is None]
         lapsed = self._records.replace(

@@ -72,7 +72,7 @@ SECRETS = records.Table(
     key=('name',),
 )
 
-#: One record a subscription. Ending one sets `expires_at` to now and `address` to None: from then on nobody sees it,
+#: One record a subscription. Ending one sets `expires_at` to 0 and `address` to None: from then on nobody sees it,
 #: and whatever belongs to it is cleared away before the record itself.
 SUBSCRIPTIONS = records.Table(
     name='subscriptions',
