@@ -6,7 +6,7 @@ import uuid
 import openstack
 import testtools
 from openstack import exceptions
-from openstack.message.v2 import claim, message, queue
+from openstack.message.v2 import claim, message, queue, subscription
 from zaqarclient.queues import client as zaqar_client
 from zaqarclient.transport import errors as zaqar_errors
 
@@ -129,6 +129,31 @@ class ZaqarClientTest(ClientTestCase):
         self.queue.delete()
         self.assertEqual([], list(self.client.queues(name=self.name)[0]))
 
+    def subscribe(self, subscriber, **options):
+        return self.client.subscription(self.name, subscriber=subscriber, **options)
+
+    def test_subscriptions(self):
+        one = self.subscribe('https://example.org/hook', ttl=600, options={'post_headers': {'X-Shop': 'north'}})
+        self.assertEqual((600, True, {'post_headers': {'X-Shop': 'north'}}), (one.ttl, one.confirmed, one.options))
+        one.update({'ttl': 1200, 'options': {}})
+        again = self.client.subscription(self.name, id=one.id)
+        self.assertEqual(('https://example.org/hook', 1200, {}), (again.subscriber, again.ttl, again.options))
+        self.assertRaises(zaqar_errors.ConflictError, self.subscribe, 'https://example.org/hook')
+        one.delete()
+        self.assertRaises(zaqar_errors.ResourceNotFound, self.client.subscription, self.name, id=one.id)
+        self.assertEqual([], list(self.client.subscriptions(self.name)))
+
+    def test_list_subscriptions(self):
+        made = [self.subscribe(f'https://example.org/{number}').id for number in range(12)]
+        self.assertEqual(made, [one.id for one in self.client.subscriptions(self.name, limit=20)])
+        listed, marker = [], None
+        while page := [one.id for one in self.client.subscriptions(self.name, limit=5, marker=marker)]:
+            listed += page
+            marker = page[-1]
+        self.assertEqual(made, listed)
+        self.queue.purge(resource_types=['subscriptions'])
+        self.assertEqual([], list(self.client.subscriptions(self.name)))
+
     def test_a_queue_is_shared_by_a_pre_signed_url(self):
         self.queue.post({'body': 'mine', 'ttl': 300})
         share = self.queue.signed_url(paths=['messages', 'claims'], ttl_seconds=600, methods=['GET', 'POST'])
@@ -198,6 +223,20 @@ class OpenStackSdkTest(ClientTestCase):
         self.assertEqual(120, self.get(claim.Claim, id=claimed.id).ttl)
         claim.Claim.new(id=claimed.id, queue_name=self.name, **self.caller).delete(self.proxy)
         self.assertRaises(exceptions.NotFoundException, self.get, claim.Claim, id=claimed.id)
+
+    def test_subscriptions(self):
+        made = [
+            self.proxy.create_subscription(self.name, subscriber=f'queue:other-{number}', ttl=600, **self.caller)
+            for number in range(12)
+        ]
+        listed = list(self.proxy.subscriptions(self.name, limit=5, **self.caller))
+        self.assertEqual([one.subscription_id for one in made], [one.id for one in listed])
+        found = self.get(subscription.Subscription, id=listed[3].id)
+        self.assertEqual(
+            ('queue:other-3', 600, {}, self.name), (found.subscriber, found.ttl, found.options, found.source)
+        )
+        subscription.Subscription.new(id=listed[3].id, queue_name=self.name, **self.caller).delete(self.proxy)
+        self.assertRaises(exceptions.NotFoundException, self.get, subscription.Subscription, id=listed[3].id)
 
 
 class OnMongoDB:
