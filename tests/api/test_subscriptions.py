@@ -442,7 +442,7 @@ class Links:
 class TestConfirmationRequired(Links, TestConfirming):
     """Only who is asked can say that he wants to be told."""
 
-    rules = deliveries.Rules(require_confirmation=True)
+    rules = deliveries.Rules(require_confirmation=True, public_url='https://queues.example.org')
 
     def test_its_owner_ends_and_resumes_it(self):
         one = self.join()
@@ -771,7 +771,7 @@ class TestCutOff(CutOffTestCase):
 
 
 class TestCutOffWhereConfirmationIsRequired(Links, CutOffTestCase):
-    rules = deliveries.Rules(require_confirmation=True)
+    rules = deliveries.Rules(require_confirmation=True, public_url='https://queues.example.org')
 
     def test_making_one(self):
         def check():
