@@ -4,9 +4,11 @@ import importlib.metadata
 import os
 import pathlib
 import re
+import runpy
 import subprocess
 import sys
 import tempfile
+import time
 from unittest import mock
 
 import testtools
@@ -15,7 +17,9 @@ from oslo_policy import policy
 
 from queueservice.api import dialects, openapi, policies, routes
 from queueservice.conf import opts, sample
-from tests.fixtures import server
+from queueservice.delivery import base, webhook
+from queueservice.model import deliveries, notifications, subscriptions
+from tests.fixtures import raw_receiver, server
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = sorted((ROOT / 'doc' / 'source').rglob('*.rst'))
@@ -198,15 +202,76 @@ class TestEntryPoints(testtools.TestCase):
 
 
 class TestExamples(testtools.TestCase):
+    FOLDER = ROOT / 'doc' / 'source' / 'user' / 'examples'
+    CLIENTS = {'with_zaqarclient.py': "{'order': 1201}\n", 'with_openstacksdk.py': "{'order': 1202}\n"}
+    RECEIVERS = ('receive.py', 'verify_by_hand.py')
+
+    SECRET = b's' * 32
+    BODY = b'{"Message_Type":"Notification","body":{"order":1201}}'
+
+    def test_every_example_is_tested(self):
+        self.assertEqual(sorted((*self.CLIENTS, *self.RECEIVERS)), sorted(path.name for path in self.FOLDER.iterdir()))
+
+    def test_the_page_for_receivers_has_all_that_arrives(self):
+        page = (ROOT / 'doc' / 'source' / 'user' / 'receiving.rst').read_text()
+        fields = re.findall(r'^   \* - ``(\w+)``$', page, re.MULTILINE)
+        self.assertEqual(sorted(notifications.Notification.__struct_fields__), sorted(fields))
+        with raw_receiver.Receiver() as receiver:
+            self.send(receiver.url, self.SECRET, 'first')
+        shown = re.search(r'POST /hook HTTP/1.1\n(.*?)\n\n', page, re.DOTALL)[1]
+        self.assertEqual(list(receiver.requests[0].headers), re.findall(r'^ +([\w-]+): ', shown, re.MULTILINE))
+
     def test_examples_of_clients_run(self):
-        folder = ROOT / 'doc' / 'source' / 'user' / 'examples'
-        printed = {'with_zaqarclient.py': "{'order': 1201}\n", 'with_openstacksdk.py': "{'order': 1202}\n"}
-        self.assertEqual(sorted(printed), sorted(path.name for path in folder.iterdir()))
         with server.Server(OS_STORAGE__DRIVER='memory') as service:
-            for name, expected in printed.items():
-                text = (folder / name).read_text().replace('http://127.0.0.1:8888', service.url)
+            for name, expected in self.CLIENTS.items():
+                text = (self.FOLDER / name).read_text().replace('http://127.0.0.1:8888', service.url)
                 done = subprocess.run([sys.executable, '-c', text], capture_output=True, text=True, timeout=60)
                 self.assertEqual((0, expected), (done.returncode, done.stdout), done.stderr)
+
+    def test_the_example_of_a_receiver_takes_each_delivery_once(self):
+        port = server.free_port()
+        text = (self.FOLDER / 'receive.py').read_text().replace('8080', str(port))
+        self.assertIn('whsec_...', text)
+        text = text.replace('whsec_...', subscriptions.show_secret(self.SECRET))
+        with subprocess.Popen(
+            [sys.executable, '-c', text], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as process:
+            self.addCleanup(process.kill)
+            target = f'http://127.0.0.1:{port}/'
+            while self.send(target, self.SECRET, 'first').error == 'connection':
+                self.assertIsNone(process.poll())
+                time.sleep(0.05)
+            sent = [('first', self.SECRET), ('second', b'o' * 32), ('third', self.SECRET), ('third', self.SECRET)]
+            answers = [self.send(target, secret, delivery_id).status for delivery_id, secret in sent]
+            process.terminate()
+            printed = process.stdout.read().decode()
+        self.assertEqual([204, 401, 204, 204], answers)
+        self.assertEqual("Notification {'order': 1201}\n" * 2, printed)
+
+    def test_the_example_of_verifying_by_hand_verifies(self):
+        verify = runpy.run_path(str(self.FOLDER / 'verify_by_hand.py'))['verify']
+        secret = subscriptions.show_secret(self.SECRET)
+        with raw_receiver.Receiver() as receiver:
+            self.send(receiver.url, self.SECRET, 'first')
+            self.send(receiver.url, (b'n' * 32, self.SECRET), 'second')
+            self.send(receiver.url, b'o' * 32, 'third')
+            self.send(receiver.url, self.SECRET, 'fourth', now=time.time() - 400)
+        good, rotated, forged, old = receiver.requests
+        verify(secret, good.headers, good.body)
+        verify(secret, rotated.headers, rotated.body)
+        for bad in (
+            forged,
+            old,
+            good._replace(body=b'{}'),
+            good._replace(headers=good.headers | {'webhook-id': 'another'}),
+        ):
+            self.assertRaises(ValueError, verify, secret, bad.headers, bad.body)
+
+    def send(self, target, secrets, delivery_id, now=None):
+        sender = webhook.Webhook(deliveries.Rules(allowed_networks=('127.0.0.0/8',)))
+        self.addCleanup(sender.close)
+        secrets = (secrets,) if isinstance(secrets, bytes) else secrets
+        return sender.send(base.Push(target, self.BODY, delivery_id, now or time.time(), secrets))
 
 
 def _another(option, default):
