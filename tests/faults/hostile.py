@@ -1,8 +1,8 @@
 """Ask a server for everything that it must refuse, and judge how it does that.
 
 More than a thousand distinct requests, sent as they are over sockets: no HTTP library repairs them. Each must be
-answered within ten seconds, by no status of 5xx, without a word of what the service is made of or of what another
-project keeps; and the connection must be as good as new afterwards, or closed.
+answered within ten seconds, by no status of 5xx, nor of 2xx where nothing else is right, without a word of what the
+service is made of or of what another project keeps; and the connection must be as good as new afterwards, or closed.
 
 Against any server: ``python -m tests.faults.hostile --url http://127.0.0.1:8888``; where it authenticates, with
 ``--token PROJECT:TOKEN`` twice, of two projects. It leaves queues named ``hostile*`` behind.
@@ -279,6 +279,7 @@ class Suite:
         wrong = {
             f'is answered {answer.status}': answer.status >= 500
             and not (case.protocol and answer.status in _NOT_UNDERSTOOD),
+            'is accepted': case.refused and answer.status < 400,
             'shows what belongs to another project': self.secret.encode() in said,
             f'shows what the service is made of ({inside and inside[0]})': inside,
             'gets a header of its own making into the answer': re.search(

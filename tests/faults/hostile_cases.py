@@ -1,6 +1,7 @@
 """Requests that a server must refuse, or take for what they are: more than eight thousand of them."""
 
 import itertools
+import json
 import re
 import typing
 
@@ -19,6 +20,7 @@ class Case(typing.NamedTuple):
     body: bytes = b''
     raw: bytes = b''  # the whole request instead; CREDENTIALS in it become the header lines that say who asks
     protocol: bool = False  # it is malformed as HTTP: it may be cut off instead of being answered
+    refused: bool = False  # whatever else is right, 2xx is not
     closes: bool = False  # whoever answers this and goes on listening takes the rest of it for another request
 
 
@@ -92,6 +94,15 @@ PLACES = [
           b'[{"op":"add","path":"/metadata/a","value":%b}]',
           b'[{"op":"replace","path":"/metadata/_dead_letter_queue","value":%b}]',
       )],
+    *[('POST', '/v2/queues/hostile/subscriptions', around, 'application/json')
+      for around in (
+          b'%b', b'{"subscriber":%b}', b'{"subscriber":"queue:hostile-copies","ttl":%b}',
+          b'{"subscriber":"queue:hostile-copies","options":%b}',
+          *(b'{"subscriber":"queue:hostile-copies","options":{"%b":%%b}}' % name
+            for name in (b'post_headers', b'post_data', b'_retry_policy', b'subject')),
+          b'{"subscriber":"queue:hostile-copies","options":{"post_headers":{"X-A":%b}}}',
+          b'{"subscriber":"queue:hostile-copies","options":{"_retry_policy":{"maximum_delay":%b}}}',
+      )],
     *[('POST', '/v2/queues/hostile/purge', around, 'application/json')
       for around in (b'%b', b'{"resource_types":%b}', b'{"resource_types":[%b]}')],
 ]  # fmt: skip
@@ -150,6 +161,43 @@ _HEADER_VALUES = {
     'too long': b'x' * 20_000, 'an emoji': '\U0001f4a3'.encode(), 'percent': b'%00%0d%0a',
     'all': b'admin, service, member', 'nonsense': b'Bearer Bearer Basic ====',
 }  # fmt: skip
+
+#: Where no tenant's messages may go: into the operator's network, in all disguises, and to what parsers disagree about.
+SUBSCRIBERS = (
+    *(f'http://{host}/' for host in (
+        '127.0.0.1', '127.1', '127.0.1', '2130706433', '017700000001', '0x7f000001', '0x7f.1', '0177.0.0.1',
+        '0X7F.0.0.1', '127.0.0.1.', '0', '0.0.0.0', '0x0', '10.0.0.1', '172.16.0.1', '192.168.0.1', '169.254.169.254',
+        '2852039166',
+        '0xa9fea9fe', '0251.0376.0251.0376', '100.64.0.1', '224.0.0.1', '255.255.255.255', '240.0.0.1', '198.18.0.1',
+        '192.0.2.1', '[::1]', '[::]', '[::ffff:127.0.0.1]', '[::ffff:7f00:1]', '[::127.0.0.1]', '[fe80::1]',
+        '[fe80::1%25eth0]', '[fe80::1%lo]', '[fec0::1]', '[fd00::1]', '[ff02::1]', '[64:ff9b::7f00:1]',
+        '[64:ff9b:1::8.8.8.8]', '[2002:7f00:1::]', '[2001::1]', '[2001:db8::1]', '[::ffff:169.254.169.254]',
+        '\uff11\uff12\uff17.0.0.1', '127\u30020\u30020\u30021', '\u2460\u2461\u2466.0.0.1', '%31%32%37.0.0.1',
+        'a@127.0.0.1', '8.8.8.8@127.0.0.1', '127.0.0.1@8.8.8.8', '127.0.0.1:80@8.8.8.8', 'a:b@c:d@8.8.8.8', '@8.8.8.8',
+        '8.8.8.8\\@127.0.0.1', '8.8.8.8#@127.0.0.1', '8.8.8.8 127.0.0.1', '8.8.8.8\t', '8.8.8.8\r\nHost: a',
+        '127.0.0.1%00.example.org', '8.8.8.8\0', '8.8.8.8:22', '8.8.8.8:25', '8.8.8.8:0', '8.8.8.8:65536',
+        '8.8.8.8:-80', '8.8.8.8:80:80', '8.8.8.8:8\u0660', '', ':80', '.', '..', '[', ']', '[]', '[::1', '1.2.3.4.5',
+        '256.256.256.256', '1.1.1.08', '4294967296', 'a' * 64, 'a..example.org', '-a.example.org', 'a_b@', '*',
+        'a\u00adb.example', 'a\u2044b.example', 'xn--.example\u3002\uff0f', '\u0301.example', 'example.org\ud800',
+    )),
+    'http:127.0.0.1', 'http:/127.0.0.1/', 'http:///127.0.0.1/', 'http://8.8.8.8/#a', 'http://8.8.8.8/%zz', '//8.8.8.8/',
+    'http://8.8.8.8/' + 'a' * 2048, 'HTTP:\\\\8.8.8.8', ' http://8.8.8.8/', 'http ://8.8.8.8/', 'http\t://8.8.8.8/',
+    'ftp://8.8.8.8/', 'file:///etc/passwd', 'gopher://8.8.8.8:70/_a', 'dict://8.8.8.8/', 'jar:http://8.8.8.8!/',
+    'data:,a', 'javascript:alert(1)', 'unix:///run/a.sock', 'http+unix://a', 'ldap://8.8.8.8', 'trust+https://8.8.8.8/',
+    'https', ':', '', 'mailto:', 'mailto:a', 'mailto:a@b.example,c@d.example', 'mailto:a@b.example?bcc=c@d.example',
+    'mailto:a@b.example%0d%0aBcc:c@d.example', 'mailto:a%0a@b.example', 'mailto:"a b"@c.example',
+    'mailto:a@[127.0.0.1]', 'mailto:<script>@b.example', 'mailto:a@b.example\r\nRCPT TO:<c@d.example>', 'queue:',
+    'queue:..', 'queue:a/b',
+    'queue://a', 'queue:%61', 'queue:a\0', 'queue:' + 'a' * 65,
+)  # fmt: skip
+
+#: And headers that are not a tenant's to set.
+POST_HEADERS = (
+    {'Host': 'a'}, {'Content-Length': '0'}, {'Transfer-Encoding': 'chunked'}, {'Connection': 'upgrade'},
+    {'Cookie': 'a'}, {'webhook-signature': 'v1,a'}, {'X-A': 'a\r\nHost: b'}, {'X-A': 'a\nb'}, {'X-A\r\nHost': 'b'},
+    {'X-A': '\0'},
+    {'X-A': '\u20ac'}, {'': 'a'}, {'X-': 'a'}, {'X A': 'a'}, {'X-A:': 'a'}, {'X-A': 'a' * 70_000}, {'X-\u017f': 'a'},
+)  # fmt: skip
 
 _METHODS = (
     'TRACE', 'CONNECT', 'TRACK', 'DEBUG', 'OPTIONS', 'PROPFIND', 'MOVE', 'COPY', 'LOCK', 'SEARCH', 'PURGE', 'LINK',
@@ -263,6 +311,19 @@ def signature_cases():
         for target in (b'/v2/queues/hostile/messages', b'/v2/queues/hostile'):
             sent = {'URL-Signature': signature, **headers}
             yield Case('signatures', f'{target.decode()} {mark}, {name}', target=target, headers=sent)
+
+
+def subscriber_cases():
+    for method, target in (
+        ('POST', b'/v2/queues/hostile/subscriptions'),
+        ('PATCH', b'/v2/queues/hostile/subscriptions/0123456789abcdef01234567'),
+    ):
+        for subscriber in SUBSCRIBERS:
+            body = json.dumps({'subscriber': subscriber}).encode()
+            yield Case('subscribers', f'{method} {subscriber[:80]!r}', method, target, body=body, refused=True)
+        for headers in POST_HEADERS:
+            body = json.dumps({'subscriber': 'queue:hostile-copies', 'options': {'post_headers': headers}}).encode()
+            yield Case('subscribers', f'{method} {str(headers)[:80]}', method, target, body=body, refused=True)
 
 
 def length_cases():
@@ -453,6 +514,6 @@ def credential_cases(target: bytes, project: str, authenticated: bool):
 def cases(victim: dict, project: str, authenticated: bool = False) -> list[Case]:
     """All of them. What `victim` names belongs to `project`, which is not the one who asks."""
     return [
-        *json_cases(), *word_cases(), *header_cases(), *method_cases(), *signature_cases(), *length_cases(),
-        *protocol_cases(), *tenant_cases(victim, project, authenticated),
+        *json_cases(), *word_cases(), *header_cases(), *method_cases(), *signature_cases(), *subscriber_cases(),
+        *length_cases(), *protocol_cases(), *tenant_cases(victim, project, authenticated),
     ]  # fmt: skip
