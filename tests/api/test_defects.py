@@ -123,10 +123,18 @@ class TestAbsent(base.ApiTestCase):
         self.assertEqual((0, 0, 0), self.counts())
         self.assertEqual([], self.list_bodies(include_claimed=True, include_delayed=True, echo=True))
 
-    def test_16_claims_go_with_their_queue(self):
+    def test_15_it_leaves_no_subscriptions_either(self):
+        for number in range(11):
+            self.subscribe(f'https://example.org/{number}')
+        self.post('/queues/demo/purge', status=204)
+        self.assertEqual(([], None), self.subscription_page())
+
+    def test_16_claims_and_subscriptions_go_with_their_queue(self):
         self.post_messages(1)
         claim, _ = self.claim()
+        self.subscribe()
         self.delete('/queues/demo')
         self.post_messages(2)
         self.get(claim, status=404)
+        self.assertEqual(([], None), self.subscription_page())
         self.assertEqual([2], base.bodies(self.claim()[1]))
