@@ -64,6 +64,9 @@ class _Socket(_Timed, socket.socket):
         self.settimeout(remaining(self.deadline))
         return super().sendall(*arguments)
 
+    def pending(self):
+        return 0
+
 
 class _SecureSocket(_Timed, ssl.SSLSocket):
     pass
@@ -183,4 +186,4 @@ def _is_open(connection):
     """Whether the other side has neither closed it nor sent anything that nobody asked for."""
     poll = select.poll()
     poll.register(connection, select.POLLIN)
-    return not poll.poll(0)
+    return not poll.poll(0) and not connection.pending()

@@ -611,17 +611,19 @@ class TestConnections(Sending):
         self.assertEqual(1, receiver.connections)
 
     @tables.each(
-        ('is not asked for', raw_receiver.OK + b'HTTP/1.1 500 Poison\r\n\r\n'),
+        ('comes with another', raw_receiver.OK + b'HTTP/1.1 500 Poison\r\n\r\n'),
+        ('comes with many', raw_receiver.OK + b'HTTP/1.1 500 Poison\r\nContent-Length: 0\r\n\r\n' * 300),
         ('ends the connection', b'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n'),
         ('is of HTTP 1.0', b'HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n'),
         ('is longer than what is read', status('200 OK', body=b'a' * 70_000)),
-        ('is interim', b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nabc'),
+        ('goes on behind its end', b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nabc'),
     )
     def test_are_closed_where_an_answer(self, answer):
-        receiver = self.receiver(answer)
-        sender = self.sender()
-        results = [sender.send(push(receiver.url)) for _ in range(3)]
-        self.assertEqual([200] * 3, [result.status for result in results])
+        for context in (None, certificates.for_server()):
+            receiver = self.receiver(answer, context=context)
+            sender = self.sender()
+            results = [sender.send(push(receiver.url)) for _ in range(3)]
+            self.assertEqual([200] * 3, [result.status for result in results])
 
     def test_are_bounded_and_close_when_they_are_old(self):
         receivers = [self.receiver() for _ in range(4)]
