@@ -12,11 +12,13 @@ from queueservice.api.middleware import cors, identity
 from queueservice.conf import secrecy
 from queueservice.delivery import base as delivery_base
 from queueservice.delivery import mail, webhook
+from queueservice.model import captures as captures_module
 from queueservice.model import deliveries as deliveries_module
 from queueservice.model import limits as limits_module
 from queueservice.model import networks, signatures
 from queueservice.model import quotas as quotas_module
 from queueservice.services import (
+    captures,
     claims,
     confirmations,
     copies,
@@ -40,6 +42,7 @@ from queueservice.services import (
     tokens,
     user_messages,
 )
+from queueservice.services import collections as collections_service
 from queueservice.storage import base, loader
 
 _SHORT_SECRET = (
@@ -70,6 +73,8 @@ class Services(msgspec.Struct, frozen=True):
     links: links.Links
     confirmations: confirmations.Confirmations
     user_messages: user_messages.UserMessages
+    captures: captures.Captures
+    collections: collections_service.Collections
     health: health.Health
     housekeeping: housekeeping.Housekeeping
 
@@ -100,6 +105,11 @@ def read_delivery(conf) -> deliveries_module.Rules:
     except ValueError as error:
         raise ValueError(f'[delivery] allowed_networks: {error}') from None
     return deliveries_module.Rules(**values)
+
+
+def read_captures(conf) -> captures_module.Rules:
+    """What the operator has said about captures, as values."""
+    return captures_module.Rules(**{name: conf.capture[name] for name in captures_module.Rules.__struct_fields__})
 
 
 def read_keys(conf) -> list[sealing.Key]:
@@ -178,6 +188,7 @@ def load_services(conf, driver: base.Driver) -> Services:
         signing_secrets=read_signing_secrets(conf),
         delivery=read_delivery(conf),
         user_message_ttl=conf.user_messages.ttl,
+        capture=read_captures(conf),
     )
 
 
@@ -190,6 +201,7 @@ def build_services(
     delivery: deliveries_module.Rules | None = None,
     senders: delivery_base.Senders | None = None,
     user_message_ttl: int = user_messages.DEFAULT_TTL,
+    capture: captures_module.Rules | None = None,
 ) -> Services:
     """The services on one store.
 
@@ -207,6 +219,7 @@ def build_services(
     all_lanes = lanes.Lanes(driver, all_queues, all_senders)
     all_notifications = notifications.Notifications(driver, all_queues, all_lanes)
     all_senders.setdefault('queue', copies.Copies(all_queues, all_notifications, all_quotas, limits, seals))
+    all_captures = captures.Captures(driver, capture or captures_module.Rules(), clock)
     all_dead_letters = dead_letters.DeadLetters(driver, all_queues, seals, all_notifications, clock)
     all_messages = messages.Messages(
         driver, all_queues, all_dead_letters, all_quotas, limits, seals, all_notifications, clock
@@ -236,8 +249,10 @@ def build_services(
         links=all_links,
         confirmations=confirmations.Confirmations(driver, all_links, delivery),
         user_messages=user_messages.UserMessages(driver, limits, user_message_ttl, clock),
+        captures=all_captures,
+        collections=collections_service.Collections(driver, all_captures, clock),
         health=health.Health(driver, all_queues, clock),
-        housekeeping=housekeeping.Housekeeping(driver, all_subscriptions, clock),
+        housekeeping=housekeeping.Housekeeping(driver, all_subscriptions, clock, chores=(all_captures.sweep,)),
     )
 
 

@@ -11,6 +11,7 @@ import falcon
 import msgspec
 
 from queueservice.api import media
+from queueservice.api.schemas import buckets as buckets_schemas
 from queueservice.api.schemas import claims as claims_schemas
 from queueservice.api.schemas import home as home_schemas
 from queueservice.api.schemas import messages as schemas
@@ -35,6 +36,7 @@ class Dialect:
     project_required = True
     content_location = False
     microversions = False
+    takes_forms = False  # whether a document may be a form, too
     error_out = home_schemas.ErrorOut
 
     def check_project(self, project: str, of_token: str | None, of_header: str | None) -> None:
@@ -284,10 +286,25 @@ class UserMessages(Dialect):
         return {self._NAMES.get(error.status_code, 'computeFault'): fault}
 
 
+class Buckets(Dialect):
+    """Captured HTTP exchanges."""
+
+    path = '/buckets'
+    client_known = False
+    takes_forms = True
+    error_out = buckets_schemas.FailureOut
+
+    def error(self, error, retry_after):
+        text = error.description or http.HTTPStatus(error.status_code).description or error.title
+        wait = f'Try again in {retry_after} s.' if retry_after else None
+        failure = buckets_schemas.EnvelopeErrorOut(error.status_code, text, wait, error.title)
+        return buckets_schemas.FailureOut(buckets_schemas.NothingOut(), failure, buckets_schemas.MetaOut('error'))
+
+
 #: Name in the configuration -> dialect, in the order in which versions are listed.
 VERSIONS = {'1': V1(), '1.1': V1_1(), '2': V2()}
 #: The same for the APIs beside the queue API.
-FAMILIES = {'3': UserMessages()}
+FAMILIES = {'3': UserMessages(), 'buckets': Buckets()}
 APIS = VERSIONS | FAMILIES
 
 

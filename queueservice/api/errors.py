@@ -19,6 +19,7 @@ ANSWERS = {
     errors.HeaderMissing: (falcon.HTTP_400, 'Missing header value'),
     errors.NameInvalid: (falcon.HTTP_400, 'Invalid queue identification'),
     errors.ClaimMismatch: (falcon.HTTP_400, 'Unable to delete'),
+    errors.Forbidden: (falcon.HTTP_403, 'Forbidden'),
     errors.MessageClaimed: (falcon.HTTP_403, 'Unable to delete'),
     errors.QuotaExceeded: (falcon.HTTP_403, 'Quota exceeded'),
     errors.NotAuthorized: (falcon.HTTP_403, 'Not authorized'),

@@ -15,6 +15,10 @@ def project(req, project_id: str) -> str:
     return f'{req.context.caller.base}/projects/{parse.quote(project_id, safe="")}'
 
 
+def bucket(req, key: str) -> str:
+    return f'{req.context.caller.base}/{key}'
+
+
 def next_page(req, path: str, marker: str) -> str:
     """`path` with what the request asked for, and another marker.
 

@@ -32,6 +32,9 @@ _PROJECT = '^[^,\\x00-\\x1f\\x7f-\\x9f\\ufffd]+$'
 #: Fields of paths.
 _FIELDS = {
     'queue_name': ('The name of the queue.', {'type': 'string', 'pattern': f'^{queues.NAME.pattern}$'}),
+    'bucket_key': ('The key of the bucket.', {'type': 'string', 'pattern': '^[0-9a-z]{12}$'}),
+    'uuid': ('The id of the message.', {'type': 'string', 'format': 'uuid'}),
+    'collection_uuid': ('The id of the collection.', {'type': 'string', 'format': 'uuid'}),
     'user_message_id': ('The id of the user message.', {'type': 'string', 'minLength': 1}),
     'message_id': ('The id of the message.', {'type': 'string', 'minLength': 1}),
     'claim_id': ('The id of the claim.', {'type': 'string', 'minLength': 1}),
@@ -245,6 +248,10 @@ class _Builder:
                 schema = _text(parameter)
             case params.Integer():
                 schema = {'type': 'integer', **self._bounds(parameter.bound)}
+            case params.Count():
+                schema = {'type': 'integer', 'minimum': 1, 'default': parameter.default}
+            case params.Instant():
+                schema = {'type': 'number'}
             case params.Boolean():
                 schema = {'type': 'boolean', 'default': False}
             case params.Time():

@@ -5,10 +5,13 @@ An empty value is as good as none, of several the last one counts, and names tha
 are passed over.
 """
 
+import re
+
 import msgspec
 
 from queueservice.model import errors, messages
 
+_SECONDS = re.compile(r'[+-]?[0-9]{1,20}(\.[0-9]{0,20})?')
 _BOOLEANS = {
     **dict.fromkeys(('true', 'True', 't', 'yes', 'y', '1', 'on'), True),
     **dict.fromkeys(('false', 'False', 'f', 'no', 'n', '0', 'off'), False),
@@ -48,6 +51,42 @@ class Integer(msgspec.Struct, frozen=True):
                 description=f'The "{self.name}" parameter is invalid. The value must be an integer.'
             )
         return int(value)
+
+
+class Count(msgspec.Struct, frozen=True):
+    """How much of something is wanted: whoever asks for more than there may be gets that."""
+
+    name: str
+    description: str
+    default: int
+    most: int
+
+    def read(self, req) -> int:
+        value = text(req, self.name)
+        if value is None:
+            return self.default
+        if not (value.isascii() and value.isdigit() and int(value[:20])):
+            raise errors.ParameterInvalid(
+                description=f'The "{self.name}" parameter is invalid. The value must be an integer, and at least 1.'
+            )
+        return min(int(value[:20]), self.most)
+
+
+class Instant(msgspec.Struct, frozen=True):
+    """A time in seconds since 1970."""
+
+    name: str
+    description: str
+
+    def read(self, req) -> float | None:
+        value = text(req, self.name)
+        if value is None:
+            return None
+        if not _SECONDS.fullmatch(value):
+            raise errors.ParameterInvalid(
+                description=f'The "{self.name}" parameter is invalid. The value must be a number of seconds since 1970.'
+            )
+        return float(value)
 
 
 class Boolean(msgspec.Struct, frozen=True):

@@ -3,7 +3,9 @@
 import typing
 
 from queueservice.api.resources import (
+    buckets,
     claims,
+    collections,
     deliveries,
     health,
     messages,
@@ -72,6 +74,18 @@ FAMILIES = {
     '3': (
         Route('/messages', user_messages.UserMessageCollection),
         Route('/messages/{user_message_id}', user_messages.UserMessageItem),
+    ),
+    'buckets': (
+        Route('', buckets.BucketCollection),
+        Route('/{bucket_key}', buckets.BucketItem),
+        Route('/{bucket_key}/messages', buckets.BucketMessageCollection),
+        Route('/{bucket_key}/messages/{uuid}', buckets.BucketMessageItem),
+        Route('/{bucket_key}/errors', buckets.BucketErrorCollection),
+        Route('/{bucket_key}/collections', collections.CollectionCollection),
+        Route('/{bucket_key}/collections/{collection_uuid}', collections.CollectionItem),
+        Route('/{bucket_key}/collections/{collection_uuid}/{uuid}', collections.CollectionMessage),
+        Route('/{bucket_key}/collection/{collection_uuid}', collections.DeletedCollection),
+        Route('/{bucket_key}/collection/{collection_uuid}/{uuid}', collections.RemovedMessage),
     ),
 }
 

@@ -7,6 +7,7 @@ from oslo_config import cfg
 from oslo_log import log
 
 from queueservice.conf import (
+    capture,
     cors,
     default,
     delivery,
@@ -31,6 +32,7 @@ MODULES = (
     cors,
     delivery,
     notification,
+    capture,
     user_messages,
 )
 

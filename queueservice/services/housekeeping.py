@@ -24,10 +24,15 @@ class Housekeeping:
         driver: base.Driver,
         all_subscriptions: subscriptions.Subscriptions,
         clock: collections.abc.Callable[[], float] = time.time,
+        chores: collections.abc.Sequence[collections.abc.Callable[[], None]] = (),
     ):
+        """
+        :param chores: what else wants doing a little at a time, about once a second.
+        """
         self._driver = driver
         self._subscriptions = all_subscriptions
         self._clock = clock
+        self._chores = tuple(chores)
         self._stop = threading.Event()
         self._pid: int | None = None
 
@@ -56,6 +61,8 @@ class Housekeeping:
         # Several workers sweep the same store: apart from each other, they find less to do.
         while not self._stop.wait(_PAUSE * random.uniform(0.5, 1.5)):  # noqa: S311
             try:
+                for chore in self._chores:
+                    chore()
                 while self.sweep() and not self._stop.is_set():
                     time.sleep(0.001)
             except storage_errors.Unavailable as error:

@@ -179,6 +179,83 @@ USER_MESSAGES = records.Table(
     expires='expires_at',
 )
 
+#: One record a bucket: model.captures.Bucket.
+BUCKETS = records.Table(
+    name='buckets',
+    fields={
+        'id': str,  # its key
+        'project': str,
+        'name': str,
+        'queue': str,  # whose deliveries are captured in it; None: a client made it
+        'created_at': float,  # s, UTC
+    },
+    key=('id',),
+    indexes=(('project', 'created_at'), ('project', 'queue')),
+)
+
+#: One record an exchange: model.captures.Exchange without bodies. It is stored after its bodies, and goes before them.
+EXCHANGES = records.Table(
+    name='exchanges',
+    fields={
+        'bucket': str,
+        'id': str,
+        'at': float,  # s, UTC; when it happened
+        'stored_at': float,  # s, UTC; the oldest ones make room
+        'failed': bool,  # model.captures.is_error()
+        'held': bool,  # by a collection, so that it stays: set before, and cleared after, there is an item
+        'identifier': str,
+        'subscription_id': str,
+        'attempt': int,
+        'error': str,
+        'request': bytes,  # JSON: model.captures.Request
+        'response': bytes,  # JSON: model.captures.Response
+    },
+    key=('bucket', 'id'),
+    indexes=(
+        ('bucket', 'at'),
+        ('bucket', 'failed', 'at'),
+        ('bucket', 'identifier', 'at'),
+        ('bucket', 'held', 'stored_at', 'at'),
+    ),
+)
+
+#: The bodies of those exchanges that have any: lists do not read them.
+EXCHANGE_BODIES = records.Table(
+    name='exchange_bodies',
+    fields={
+        'bucket': str,
+        'id': str,
+        'stored_at': float,  # s, UTC
+        'request': bytes,
+        'response': bytes,
+        'form': bytes,  # JSON object: name -> list of values
+    },
+    key=('bucket', 'id'),
+)
+
+#: One record a collection of exchanges of a bucket: model.captures.Collection.
+COLLECTIONS = records.Table(
+    name='collections',
+    fields={'bucket': str, 'id': str, 'name': str, 'description': str, 'created_at': float},
+    key=('bucket', 'id'),
+    indexes=(('bucket', 'created_at'),),
+)
+
+#: One record an exchange in a collection.
+COLLECTION_ITEMS = records.Table(
+    name='collection_items',
+    fields={
+        'bucket': str,
+        'collection': str,
+        'exchange': str,
+        'rank': float,
+        'shown': str,  # the rank as JSON, as the client wrote it: 1 is not 1.0
+        'added_at': float,  # s, UTC
+    },
+    key=('bucket', 'collection', 'exchange'),
+    indexes=(('bucket', 'collection', 'rank', 'added_at'), ('bucket', 'exchange')),
+)
+
 ALL = (
     QUEUES,
     PROJECTS,
@@ -191,4 +268,9 @@ ALL = (
     DELIVERIES,
     CONFIRMATIONS,
     USER_MESSAGES,
+    BUCKETS,
+    EXCHANGES,
+    EXCHANGE_BODIES,
+    COLLECTIONS,
+    COLLECTION_ITEMS,
 )

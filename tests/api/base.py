@@ -159,7 +159,7 @@ class ApiTestCase(tables.Tables, testtools.TestCase):
         self.assertRegex(answer.headers.get('X-Openstack-Request-Id', ''), f'^{_REQUEST_ID.pattern}$', said)
         self.assertNotIn(b'Traceback', answer.body, said)
         if 'Location' in answer.headers:
-            self.assertTrue(answer.headers['Location'].startswith('/v'), said)
+            self.assertTrue(answer.headers['Location'].startswith(('/v', '/buckets/')), said)
         if answer.status_int == 204 or request.method == 'HEAD':
             self.assertEqual(b'', answer.body, said)
         if answer.status_int == 503:
@@ -178,6 +178,12 @@ class ApiTestCase(tables.Tables, testtools.TestCase):
             [fault] = document.values()
             self.assertEqual(answer.status_int, fault['code'], said)
             self.assertTrue(fault['message'], said)
+            return
+        if self.version == 'buckets':
+            self.assertEqual({'data', 'error', 'meta'}, set(document), said)
+            self.assertEqual(({}, 'error'), (document['data'], document['meta']['status']), said)
+            self.assertEqual(answer.status_int, document['error']['status'], said)
+            self.assertTrue(document['error']['message'], said)
             return
         self.assertTrue(set(document) <= {'title', 'description'}, said)
         self.assertTrue(document['title'], said)
@@ -329,7 +335,9 @@ class ApiTestCase(tables.Tables, testtools.TestCase):
 def description(answer):
     """What an error says, in whichever form."""
     document = answer.json
-    return document['description'] if 'description' in document else next(iter(document.values()))['message']
+    if 'description' in document:
+        return document['description']
+    return next(value['message'] for value in document.values() if 'message' in value)
 
 
 def bodies(messages):

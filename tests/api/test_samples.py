@@ -6,15 +6,18 @@ service they become a pair, and stay one to the end of the story. Durations meas
 machine's own are compared by kind.
 """
 
+import importlib.metadata
 import json
 import pathlib
 import re
 import typing
+from unittest import mock
 
 import testtools
 import webtest
 
 from queueservice.api import dialects, routes
+from queueservice.model import captures
 from tests.api import base
 from tests.fixtures import deliveries, drivers, services
 
@@ -178,7 +181,41 @@ V3 = (
     Step('GET', '/messages/b80abb98-0a8d-5afa-8187-944a09e2a46b', 404, answers='user-message-error-response'),
 )
 
-STORIES = {'': PUBLIC, '1': V1, '1.1': V1_1, '2': V2, '3': V3}
+#: What the first bucket of the story is called, what its messages are, and its collections.
+BUCKET = 'r55kpraoqohh'
+UUIDS = (
+    '7adffbbc-9333-446e-b84e-249e3034fca2',
+    '3034fca2-9333-446e-b84e-249e3446eca2',
+    'cfaf2408-9333-446e-b84e-249e3034fca2',
+    '0c5ad7cd-2f54-4e3a-9a6e-3dd4a7f1b2c0',
+)
+_MESSAGE = f'/{BUCKET}/messages/{UUIDS[0]}'
+_COLLECTION = f'/{BUCKET}/collections/{UUIDS[2]}'
+BUCKETS = (
+    Step('POST', '', 201, 'bucket-create-request', 'bucket-show-response'),
+    Step('GET', '', 200, answers='buckets-list-response'),
+    Step('GET', f'/{BUCKET}', 200, answers='bucket-show-response'),
+    Step('POST', f'/{BUCKET}/messages', 200, 'bucket-messages-post-request', 'bucket-messages-post-response'),
+    Step('GET', f'/{BUCKET}/messages?count=1', 200, answers='bucket-messages-list-response'),
+    Step('GET', f'/{BUCKET}/messages?count=1&format=har', 200, answers='bucket-messages-har-response'),
+    Step('GET', _MESSAGE, 200, answers='bucket-message-show-response'),
+    Step('GET', f'/{BUCKET}/errors', 200, answers='bucket-messages-list-response'),
+    Step('POST', f'/{BUCKET}/collections', 201, 'collection-create-request', 'collection-create-response'),
+    Step('GET', f'/{BUCKET}/collections', 200, answers='collections-list-response'),
+    Step('PUT', f'{_COLLECTION}/{UUIDS[0]}', 201, 'collection-message-put-request'),
+    Step('GET', _COLLECTION, 200, answers='collection-show-response'),
+    Step('DELETE', f'{_COLLECTION}/{UUIDS[0]}', 204),
+    Step('PUT', f'{_COLLECTION}/{UUIDS[0]}', 201),
+    Step('DELETE', f'/{BUCKET}/collection/{UUIDS[2]}/{UUIDS[0]}', 204),
+    Step('DELETE', _COLLECTION, 204),
+    Step('POST', f'/{BUCKET}/collections', 201, 'collection-create-request'),
+    Step('DELETE', f'/{BUCKET}/collection/{UUIDS[3]}', 204),
+    Step('GET', _COLLECTION, 404, answers='bucket-error-response'),
+    Step('DELETE', f'/{BUCKET}/messages', 204),
+    Step('DELETE', f'/{BUCKET}', 204),
+)
+
+STORIES = {'': PUBLIC, '1': V1, '1.1': V1_1, '2': V2, '3': V3, 'buckets': BUCKETS}
 
 
 def load(name: str):
@@ -226,6 +263,12 @@ class TestSamples(testtools.TestCase):
     def test_v3(self):
         self.service.services.user_messages.write('shop', now=self.clock(), **TOLD)
         self.tell('3')
+
+    def test_buckets(self):
+        self.enterContext(mock.patch.object(captures, 'new_key', return_value=BUCKET))
+        self.enterContext(mock.patch.object(captures, 'new_id', side_effect=UUIDS))
+        self.enterContext(mock.patch.object(importlib.metadata, 'version', return_value='1.0'))
+        self.tell('buckets')
 
     def tell(self, version):
         # The ids that the paths of a story need: those that the first post and the first claim show.

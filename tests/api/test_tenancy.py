@@ -15,19 +15,33 @@ class TenancyTestCase(walk.WalkTestCase):
         """Everything that the owner can see."""
         self.version = '3'
         told = self.get('/messages', project='none' if project is base.ABSENT else project).body
-        self.version = '1' if project is base.ABSENT else '2'
-        return told, *[
-            self.get(path.format(**fields), project=project, status=base.ANY).body
+        self.version = 'buckets'
+        kept = [
+            self.get(path.format(**fields), project='none' if project is base.ABSENT else project).body
             for path in (
-                '/queues?detailed=true',
-                '/queues/{queue_name}/stats',
-                '/queues/{queue_name}/messages?limit=100&echo=true&include_claimed=true',
-                '/queues/{queue_name}/messages?ids={message_id},{claimed_id}',
-                '/queues/{queue_name}/claims/{claim_id}',
-                '/queues/{queue_name}/subscriptions/{subscription_id}',
-                '/projects/{project_id}',
+                '',
+                '/{bucket_key}/messages?format=har',
+                '/{bucket_key}/collections',
+                '/{bucket_key}/collections/{collection_uuid}',
             )
         ]
+        self.version = '1' if project is base.ABSENT else '2'
+        return (
+            told,
+            *kept,
+            *[
+                self.get(path.format(**fields), project=project, status=base.ANY).body
+                for path in (
+                    '/queues?detailed=true',
+                    '/queues/{queue_name}/stats',
+                    '/queues/{queue_name}/messages?limit=100&echo=true&include_claimed=true',
+                    '/queues/{queue_name}/messages?ids={message_id},{claimed_id}',
+                    '/queues/{queue_name}/claims/{claim_id}',
+                    '/queues/{queue_name}/subscriptions/{subscription_id}',
+                    '/projects/{project_id}',
+                )
+            ],
+        )
 
     def assert_kept_out(self, step, fields, owner=_OWNER, **intruder):
         """The request leads the intruder to nothing of the owner's, and changes nothing there."""
@@ -35,6 +49,8 @@ class TenancyTestCase(walk.WalkTestCase):
         self.assertLess(answer.status_int, 500)
         ids = ('{message_id}', '{claim_id}', '{subscription_id}')
         if step.method != 'DELETE' and any(one in step.route for one in ids):
+            self.assertEqual(404, answer.status_int)
+        if '{bucket_key}' in step.route:
             self.assertEqual(404, answer.status_int)
         if '{user_message_id}' in step.route:
             self.assertIn(answer.status_int, (400, 404))
@@ -71,7 +87,7 @@ class TestEveryRoute(KeptOut, TenancyTestCase):
         fields = super().fill(project)
         return fields | {'project_id': fields['project_id'] or 'none'}
 
-    @tables.each(*walk.steps())
+    @tables.each(*[row for row in walk.steps() if row[1].version != 'buckets'])
     def test_a_header_does_not_open_the_project_of_a_url(self, step):
         self.assert_kept_out(step, self.fill(), project=_OWNER, prefix=f'/{_INTRUDER}')
 
@@ -105,7 +121,7 @@ class TestEveryRouteWithTokens(KeptOut, TenancyTestCase):
         claims = {'X-Auth-Token': self.tokens[project], 'X-Roles': 'admin', 'X-Service-Roles': 'admin'}
         return super().request(method, path, body, project=_OWNER, headers={**(headers or {}), **claims}, **options)
 
-    @tables.each(*walk.steps())
+    @tables.each(*[row for row in walk.steps() if row[1].version != 'buckets'])
     def test_the_project_of_a_url_is_found_by_its_own_tokens_only(self, step):
         answer = self.take_in_vain(step, self.fill(), _OWNER, project=_INTRUDER, prefix=f'/{_OWNER}')
         self.assertEqual(400 if step.version == '3' else 404, answer.status_int)
@@ -113,7 +129,8 @@ class TestEveryRouteWithTokens(KeptOut, TenancyTestCase):
     @tables.each(*walk.steps())
     def test_without_a_token_there_is_nothing(self, step):
         fields = self.fill()
-        for prefix in ('', f'/{_OWNER}'):
+        # Buckets have no projects in their paths.
+        for prefix in ('',) if step.version == 'buckets' else ('', f'/{_OWNER}'):
             answer = self.take_in_vain(step, fields, _OWNER, project=base.ABSENT, prefix=prefix)
             self.assertEqual(401, answer.status_int)
 

@@ -8,7 +8,7 @@ import typing
 
 from queueservice.api import routes
 from queueservice.api.resources import base as resources
-from queueservice.model import deliveries, user_messages
+from queueservice.model import captures, deliveries, user_messages
 from tests.api import base
 from tests.fixtures import deliveries as fixtures
 
@@ -22,6 +22,9 @@ _CLAIM = '/queues/{queue_name}/claims/{claim_id}'
 _SUBSCRIPTIONS = '/queues/{queue_name}/subscriptions'
 _SUBSCRIPTION = '/queues/{queue_name}/subscriptions/{subscription_id}'
 _DELIVERIES = '/queues/{queue_name}/subscriptions/{subscription_id}/deliveries'
+
+_BUCKET_MESSAGES = '/{bucket_key}/messages'
+_COLLECTION = '/{bucket_key}/collections/{collection_uuid}'
 
 #: What to ask where a method is worth more than one request, or needs a query.
 _ASKED = {
@@ -49,6 +52,12 @@ _ASKED = {
         '/messages?limit=1&marker={user_message_id}',
         '/messages?sort=resource_uuid:asc,event_id&offset=0&resource_type=SUBSCRIPTION',
     ),
+    ('GET', ''): ('?count=5&marker={bucket_key}',),
+    ('POST', ''): ('?name=walked&team_id=&team_uuid=',),
+    ('GET', _BUCKET_MESSAGES): (
+        f'{_BUCKET_MESSAGES}?count=5&since=1&before=9000000000&unique_identifier=walked',
+        f'{_BUCKET_MESSAGES}?format=har',
+    ),
 }
 
 #: What to send. A PUT, POST or PATCH that is not here stops the walk.
@@ -68,6 +77,10 @@ _SENT = {
     ('PUT', f'{_SUBSCRIPTION}/confirm'): b'{"confirmed":false}',
     ('POST', f'{_SUBSCRIPTION}/secret'): b'',
     ('PATCH', '/projects/{project_id}'): b'{"limits":{"messages":1000}}',
+    ('POST', ''): b'',
+    ('POST', _BUCKET_MESSAGES): b'{"response":{"status":200,"body":"walked"}}',
+    ('POST', '/{bucket_key}/collections'): b'{"name":"walked"}',
+    ('PUT', f'{_COLLECTION}/{{uuid}}'): b'{"rank":1}',
 }
 
 
@@ -128,7 +141,11 @@ class WalkTestCase(base.ApiTestCase):
         if project is not base.ABSENT:
             subscription_id = self.subscribe('https://example.org/hook', {'secret': self.SECRET}, project=project)
             self.fail_delivery(subscription_id, base.id_of(free))
+        bucket, exchange, collection = self.fill_bucket(project or 'none')
         return {
+            'bucket_key': bucket,
+            'uuid': exchange,
+            'collection_uuid': collection,
             'queue_name': 'demo',
             'message_id': base.id_of(free),
             'claimed_id': base.id_of(claimed),
@@ -144,6 +161,19 @@ class WalkTestCase(base.ApiTestCase):
         """Let the delivery of a message fail."""
         ended = fixtures.end(subscription_id, message_id, deliveries.FAILED, request_id=self.SECRET)
         self.service.services.deliveries.record([ended], self.clock())
+
+    def fill_bucket(self, project):
+        """A bucket with a message that is in a collection; what the three are called."""
+        services = self.service.services
+        bucket = services.captures.create(project, self.SECRET)
+        intake = services.captures.open(project, bucket.key)
+        body = self.SECRET.encode()
+        request = captures.build_request('POST', 'https://a.example/', {}, intake.now, body, intake.rules)
+        exchange = captures.Exchange(bucket=bucket.key, id=captures.new_id(), request=request, response=None)
+        services.captures.post(intake, [exchange])
+        collection = services.collections.create(project, bucket.key, self.SECRET)
+        services.collections.put(project, bucket.key, collection.id, exchange.id)
+        return bucket.key, exchange.id, collection.id
 
     def take(self, step, fields, project=base.PROJECT, prefix=''):
         """Send the request of `step`; the answer, whatever it is."""

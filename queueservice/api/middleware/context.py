@@ -110,7 +110,7 @@ class ContextMiddleware:
         if dialect.microversions:
             context.microversion = microversions.negotiate(req, resp)
         header = env.get
-        if header('CONTENT_TYPE') and header('CONTENT_LENGTH'):
+        if header('CONTENT_TYPE') and header('CONTENT_LENGTH') and not dialect.takes_forms:
             _refuse_forms(header('CONTENT_TYPE'))
         headers = (
             dialect.path,

@@ -1,5 +1,6 @@
 """May this caller do this? Each resource names the rule of each of its methods."""
 
+import falcon
 from oslo_config import cfg
 from oslo_policy import policy
 
@@ -26,6 +27,8 @@ class PolicyMiddleware:
     def process_resource(self, req, resp, resource, params):
         rule = resource.policies.get(req.method)
         if rule is None:  # a method that the resource does not have, or a public resource
+            if resource.only:
+                raise falcon.HTTPRouteNotFound()
             return
         caller = req.context.caller
         if rule in caller.allowed:

@@ -1,6 +1,17 @@
 """Policy rules, one module a noun. What an operator may change is documented by them."""
 
-from queueservice.api.policies import base, claims, deliveries, messages, projects, queues, subscriptions, user_messages
+from queueservice.api.policies import (
+    base,
+    buckets,
+    claims,
+    collections,
+    deliveries,
+    messages,
+    projects,
+    queues,
+    subscriptions,
+    user_messages,
+)
 
 _MODULES = (
     base,
@@ -11,6 +22,8 @@ _MODULES = (
     subscriptions,
     deliveries,
     user_messages,
+    buckets,
+    collections,
 )
 
 

@@ -9,11 +9,13 @@ class Resource:
 
     `services` is `bootstrap.Services`. `policies` names the rule that guards each method; an application
     with an unguarded one does not start. `operations` says of each method what it takes and answers. `counted` says
-    whether requests count against the rate of their project.
+    whether requests count against the rate of their project. `only` says whether methods that it lacks are as unknown
+    as a path that leads nowhere.
     """
 
     policies: dict[str, str] = {}
     counted = True
+    only = False
 
     @staticmethod
     def operations(dialect: dialects.V2) -> dict[str, operations.Operation]:
@@ -34,6 +36,7 @@ class PublicResource:
 
     policies: dict[str, str] = {}
     counted = False
+    only = False
     dialect = None
 
     @staticmethod
