@@ -24,6 +24,8 @@ _BATCH = 50
 MOST_COUNTED = 10_000
 #: Outcomes that need somebody to act; the message is kept, and may be sent again.
 _KEPT = (deliveries.FAILED, deliveries.REFUSED)
+#: An index that is walked backwards has its key backwards, too.
+_LAST_FIRST = (('ended_at', True), ('id', True))
 #: Fields of a record without the message.
 _SHOWN = tuple(name for name in tables.DELIVERIES.fields if name != 'message')
 
@@ -298,9 +300,12 @@ class Deliveries:
     def _page_ended(self, subscription_id, outcome, since, after, limit):
         # Those that are sent again have no `ended_at`, and so are not here.
         where = [_of(subscription_id), records.Condition('ended_at', '>=', since or 0.0)]
+        if after is not None:
+            where.append(records.Condition('ended_at', '<=', after[0]))  # lets an index begin there
+            after = (*after, after[1])
         if outcome is not None:
             where.append(records.Condition('outcome', '=', outcome))
-        query = records.Query(where=tuple(where), order=(('ended_at', True),), after=after, limit=limit, fields=_SHOWN)
+        query = records.Query(where=tuple(where), order=_LAST_FIRST, after=after, limit=limit, fields=_SHOWN)
         return [_unpack(record) for record in self._records.find(tables.DELIVERIES, query).records]
 
     def _replace(self, rows):

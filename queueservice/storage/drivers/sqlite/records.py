@@ -121,6 +121,9 @@ def _choose(table, where, order, query, fields):
         names = [field for field, _ in query.order] + list(table.key)
         place = dict(zip(reversed(names), reversed(query.after), strict=True))  # the first of a name counts
         places = _behind(table, order, place)
+        first = next(iter(order))
+        if any(test.field == first and test.op in ('<', '<=', '>', '>=') for test in query.where):
+            del places[1:]  # None is not ordered: SQLite would look through all the others for it
     parts, bound = [], []
     for test, more in places:
         parts.append(f'SELECT {_names(fields)} FROM "{table.name}" WHERE {tests} AND {test}')
