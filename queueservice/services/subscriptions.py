@@ -121,7 +121,7 @@ class Subscriptions:
                     }
                 ],
             )
-            if isinstance(made, dict) and self._complete(made):
+            if isinstance(made, dict) and self._settle(made, ask=True):
                 return Made(made['id'], subscriptions.show_secret(secret))
         raise storage_errors.Unavailable(f'Queue {key.name} kept being changed by others.')
 
@@ -177,7 +177,7 @@ class Subscriptions:
 
         _, _, after = self._change(key, subscription_id, change)
         if wanted.subscriber is not None:  # it need not be another one: what was cut off is done again
-            self._complete(after)
+            self._settle(after, ask=True)
 
     def confirm(self, key: queues.QueueKey, subscription_id: str, confirmed: bool, by_subscriber: bool) -> None:
         """Note that the subscriber wants messages, or that he wants no more; the record stays.
@@ -193,13 +193,10 @@ class Subscriptions:
             return record | {'confirmed': confirmed}
 
         queue, before, after = self._change(key, subscription_id, change)
-        if confirmed:
-            self._complete(after)
-            return
         took_part = before['confirmed'] or subscription_id in queue.subscribers
-        if took_part and self._is_asked(after['address']):
+        if took_part and not confirmed and self._is_asked(after['address']):
             self._ask(after, deliveries.FAREWELL)
-        self._leave(after)
+        self._settle(after)
 
     def new_secret(self, key: queues.QueueKey, subscription_id: str) -> str:
         """Give the subscription another secret, and return it. The one before signs, too, for another day.
@@ -355,23 +352,31 @@ class Subscriptions:
             (record,) = self._records.replace(tables.SUBSCRIPTIONS, [record | {'confirmed': True}])
             if not isinstance(record, dict):
                 return False
-        return self._complete(record)
+        return self._settle(record, ask=True)
 
-    def _complete(self, record):
-        """Do everything that follows from a record; again, if need be. False if its queue is gone.
+    def _settle(self, record, ask=False):
+        """Do what follows from a record, and from what others make of it meanwhile. False: its queue is gone.
 
-        The lane is there before anybody can put something into it.
+        :param ask: let the subscriber be asked if he has not confirmed.
         """
-        self._lanes.open(_unpack(record))
-        if record['confirmed']:
-            is_there = self._join(record)
-        else:
-            is_there = self._leave(record)
-            if is_there:
+        for _ in range(_ATTEMPTS):
+            self._lanes.open(_unpack(record))  # it is there before anybody can put something into it
+            if not (self._join(record) if record['confirmed'] else self._leave(record)):
+                self._records.replace(tables.SUBSCRIPTIONS, [record | _ENDED])
+                self._lanes.close(record['id'], record['project'])
+                return False
+            if ask and not record['confirmed']:
                 self._ask(record, deliveries.CONFIRMATION)
-        if not is_there:
-            self._records.replace(tables.SUBSCRIPTIONS, [record | _ENDED])
-        return is_there
+            present = self._find_record(record['id'])
+            if present is None or present['address'] is None:
+                # It may have been cleared away before it was opened and named again.
+                self._leave(record)
+                self._lanes.close(record['id'], record['project'])
+                return True
+            if present['revision'] == record['revision']:
+                return True
+            record = present
+        raise _kept_changing()
 
     def _join(self, record):
         """Let the queue's record name it. False if the queue is gone."""

@@ -57,6 +57,23 @@ class TestAudit(LogsTestCase):
         self.post('/queues/demo/purge', {'resource_types': []})
         self.assertEqual([], self.lines())
 
+    def test_subscriptions_without_their_secrets(self):
+        path = '/queues/demo/subscriptions'
+        options = {'post_headers': {'Authorization': 'hidden'}}
+        made = self.post(path, {'subscriber': 'https://example.org/?token=hidden', 'options': options})
+        one = made.json['subscription_id']
+        facts = {'queue': 'demo', 'subscription': one}
+        self.assert_audited(made, 'subscription.create', **facts)
+        answer = self.patch(f'{path}/{one}', {'ttl': 60, 'options': options})
+        self.assert_audited(answer, 'subscription.update', **facts, fields=['ttl', 'options'])
+        answer = self.put(f'{path}/{one}/confirm', {'confirmed': False})
+        self.assert_audited(answer, 'subscription.confirm', **facts, confirmed=False)
+        answer = self.post(f'{path}/{one}/secret')
+        self.assert_audited(answer, 'subscription.secret', **facts)
+        self.assertNotIn(answer.json['secret'], self.stream.getvalue())
+        self.assert_audited(self.delete(f'{path}/{one}'), 'subscription.delete', **facts)
+        self.assertNotIn('hidden', self.stream.getvalue())
+
     def test_shares_without_their_signatures(self):
         answer = self.post('/queues/demo/share', {'methods': ['POST', 'GET']})
         share = answer.json

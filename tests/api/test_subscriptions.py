@@ -814,3 +814,99 @@ class TestCutOffWhereConfirmationIsRequired(Links, CutOffTestCase):
             lambda: self.assertEqual(([], ['confirmation'] * 2), (self.subscribers(), self.sent(self.mine))),
             self.join,
         )
+
+
+class Crowded(faulty.Driver):
+    """Somebody else comes in between: `interlude` is called before the call of that number, counted from one."""
+
+    interlude = None
+    number = 0
+
+    def call(self, verb, function, *arguments, **options):
+        if self.interlude is not None:
+            self.number -= 1
+            if self.number == 0:
+                interlude, self.interlude = self.interlude, None
+                interlude()
+        return super().call(verb, function, *arguments, **options)
+
+
+class TestAtTheSameTime(Links, CutOffTestCase):
+    """Whatever somebody else does between two calls of the storage, nothing contradicts itself in the end."""
+
+    rules = deliveries.Rules(require_confirmation=True, public_url='https://queues.example.org')
+
+    def make_driver(self):
+        return Crowded()
+
+    def meet(self, act, other, check, prepare=None):
+        """Let `other` be done before each call of `act`."""
+        self.start(prepare)
+        act()
+        for number in range(1, len(self.driver.calls) + 1):
+            self.start(prepare)
+            self.driver.number, self.driver.interlude = number, other
+            self.assertIn(act(status=base.ANY).status_int, (201, 204, 404))
+            self.assertIsNone(self.driver.interlude)
+            check()
+
+    def clear(self, act):
+        """`act`, and everything is cleared away at once."""
+
+        def act_and_clear():
+            act()
+            self.clear_away()
+
+        return act_and_clear
+
+    def prepare(self):
+        one = self.subscribe()
+        self.headers = self.link(one)
+        return one
+
+    def confirm(self, status=204):
+        return self.follow(self.mine, status=status, link=self.headers)
+
+    def decline(self, status=204):
+        return self.follow(self.mine, False, status=status, link=self.headers)
+
+    def assert_agreed(self):
+        """The record of the queue names it exactly if it is confirmed, or neither is so."""
+        stored = self.service.services.subscriptions.find(self.mine)
+        self.assertEqual(self.only()['confirmed'], stored.confirmed)
+        self.assertEqual([self.mine] if stored.confirmed else [], self.subscribers())
+
+    def test_confirming_and_deleting(self):
+        self.meet(self.confirm, self.clear(self.end), self.assert_nothing_left, self.prepare)
+
+    def test_confirming_and_deleting_the_queue(self):
+        self.meet(self.confirm, self.clear(self.end_queue), self.assert_nothing_left, self.prepare)
+
+    def test_confirming_and_purging(self):
+        self.meet(self.confirm, self.clear(self.end_all), self.assert_nothing_left, self.prepare)
+
+    def test_confirming_and_declining(self):
+        self.meet(self.confirm, self.decline, self.assert_agreed, self.prepare)
+        self.meet(self.decline, self.confirm, self.assert_agreed, self.prepare)
+
+    def test_making_and_deleting_the_queue(self):
+        def check():
+            self.assert_whole()
+            self.delete('/queues/demo')
+            self.assert_nothing_left()
+
+        self.meet(self.make, self.clear(self.end_queue), check)
+
+    def test_changing_and_deleting(self):
+        def change(status=204):
+            return self.patch(f'{_PATH}/{self.mine}', {'subscriber': 'queue:other'}, status=status)
+
+        self.meet(change, self.clear(self.end), self.assert_nothing_left, self.prepare)
+
+    def test_two_of_the_same_are_one(self):
+        def check():
+            self.clear_away()
+            self.assertEqual([self.only()['id']], [one['id'] for one in self.stored(tables.SUBSCRIPTIONS)])
+            self.assertEqual([self.only()['id']], [one['id'] for one in self.stored(tables.LANES)])
+
+        self.meet(self.make, self.make, check)
