@@ -18,6 +18,7 @@ from queueservice.model import limits as limits_module
 from queueservice.model import networks, signatures
 from queueservice.model import quotas as quotas_module
 from queueservice.services import (
+    attempts,
     captures,
     claims,
     confirmations,
@@ -40,10 +41,12 @@ from queueservice.services import (
     shares,
     subscriptions,
     tokens,
+    turns,
     user_messages,
 )
 from queueservice.services import collections as collections_service
 from queueservice.storage import base, loader
+from queueservice.worker import loop
 
 _SHORT_SECRET = (
     f'[signed_url] secret_key holds a secret of fewer than {signatures.MIN_SECRET} bytes: it can be guessed. Make one '
@@ -65,6 +68,7 @@ class Services(msgspec.Struct, frozen=True):
     lanes: lanes.Lanes
     notifications: notifications.Notifications
     redrive: redrive.Redrive
+    turns: turns.Turns
     projects: projects.Projects
     tokens: tokens.Tokens
     quotas: quotas.Quotas
@@ -229,6 +233,8 @@ def build_services(
         driver, all_queues, all_quotas, all_lanes, all_deliveries, limits, delivery, clock
     )
     all_links = links.Links(all_subscriptions, signing, clock)
+    all_confirmations = confirmations.Confirmations(driver, all_links, delivery)
+    all_attempts = attempts.Attempts(all_confirmations, all_senders, delivery, clock)
     return Services(
         driver=driver,
         limits=limits,
@@ -241,19 +247,35 @@ def build_services(
         lanes=all_lanes,
         notifications=all_notifications,
         redrive=redrive.Redrive(driver, all_queues, all_notifications, seals, limits, clock),
+        turns=turns.Turns(
+            driver,
+            all_queues,
+            all_subscriptions,
+            all_lanes,
+            all_attempts,
+            all_deliveries,
+            seals,
+            delivery,
+            clock,
+        ),
         projects=projects.Projects(driver, limits, all_quotas, clock),
         tokens=tokens.Tokens(driver, clock),
         quotas=all_quotas,
         rates=rates.Rates(driver, all_quotas, clock),
         shares=shares.Shares(signing, clock),
         links=all_links,
-        confirmations=confirmations.Confirmations(driver, all_links, delivery),
         user_messages=user_messages.UserMessages(driver, limits, user_message_ttl, clock),
         captures=all_captures,
         collections=collections_service.Collections(driver, all_captures, clock),
+        confirmations=all_confirmations,
         health=health.Health(driver, all_queues, clock),
         housekeeping=housekeeping.Housekeeping(driver, all_subscriptions, clock, chores=(all_captures.sweep,)),
     )
+
+
+def build_worker(services: Services) -> loop.Worker:
+    """What delivers, not started yet."""
+    return loop.Worker(services.notifications, services.lanes, services.turns, services.delivery)
 
 
 def load_issuer(conf) -> identity.TokenIssuer | None:

@@ -26,6 +26,8 @@ def build_application():
     atexit.register(driver.close)
     services.housekeeping.start()
     os.register_at_fork(after_in_child=services.housekeeping.start)
+    if conf.server.worker and not driver.shared:
+        bootstrap.build_worker(services).start()  # elsewhere it is queueservice-worker that delivers
     return bootstrap.build_application(conf, services)
 
 

@@ -1,7 +1,6 @@
 """queueservice-server: the service behind gunicorn, in one process tree."""
 
 import argparse
-import importlib.metadata
 import ipaddress
 import logging
 import os
@@ -14,18 +13,15 @@ from gunicorn.app import base
 from oslo_config import cfg
 
 from queueservice import bootstrap
-from queueservice.cmd import listener
-from queueservice.conf import opts
+from queueservice.cmd import deliverer, listener, startup
 from queueservice.storage import base as storage_base
 from queueservice.storage import errors as storage_errors
-from queueservice.storage import loader
+from queueservice.worker import loop
 
 _LOG = logging.getLogger(__name__)
 
-#: Exit status where the storage is not ready, which may pass by itself ...
-NOT_READY = 1
-#: ... and where the service cannot start as it is set up.
-MISCONFIGURED = 2
+#: The process that delivers ends within the timeout of an attempt and five seconds; then it is killed.
+_DELIVERY_MARGIN = 7
 
 #: What the server says at its start.
 _AUTHENTICATION = {
@@ -35,29 +31,19 @@ _AUTHENTICATION = {
 }
 
 
-class Refusal(Exception):
-    """A reason not to start, in one line for the operator."""
-
-    status = MISCONFIGURED
-
-
-class NotReady(Refusal):
-    status = NOT_READY
-
-
 def main(argv: list[str] | None = None) -> int:
-    parser = _Parser(prog='queueservice-server', description='Serve the queueing API.')
-    parser.add_argument('--config-file', action='append', default=[], metavar='FILE', help='read this file; repeatable')
-    parser.add_argument('--config-dir', action='append', default=[], metavar='DIR', help='read the *.conf files in it')
+    parser = startup.Parser(prog='queueservice-server', description='Serve the queueing API.')
     parser.add_argument('--bind', metavar='HOST:PORT', help='listen here ([server] host, port)')
     parser.add_argument('--workers', type=int, metavar='N', help='processes ([server] workers)')
     parser.add_argument('--threads', type=int, metavar='N', help='threads of each process ([server] threads)')
     parser.add_argument('--access-log', action='store_true', default=None, help='log one line for each request')
-    parser.add_argument('--version', action='version', version=_version())
+    parser.add_argument(
+        '--no-worker', action='store_false', dest='worker', default=None, help='deliver nothing ([server] worker)'
+    )
     arguments = parser.parse_args(argv)
     try:
         Server(arguments).run()
-    except Refusal as refusal:
+    except startup.Refusal as refusal:
         print(f'queueservice-server: {refusal}', file=sys.stderr)
         return refusal.status
     return 0
@@ -70,6 +56,7 @@ class Server(base.BaseApplication):
         self._arguments = arguments
         self._conf: cfg.ConfigOpts | None = None
         self._driver: storage_base.Driver | None = None
+        self._worker: loop.Worker | None = None
         super().__init__()
 
     def do_load_config(self):
@@ -81,13 +68,13 @@ class Server(base.BaseApplication):
         try:
             conf = _read_configuration(self._arguments)
             _check_keys(conf)
-            driver = _build_driver(conf)
+            driver = startup.build_driver(conf)
             settings = _gunicorn_settings(conf, driver)
             _check_authentication(conf, driver)
             risks = _find_risks(conf)
             if self._driver is not None and driver.location != self._driver.location:
                 _prepare(driver)
-        except Refusal as refusal:
+        except startup.Refusal as refusal:
             if self._conf is None:
                 raise
             print(f'queueservice-server: the old configuration stays: {refusal}', file=sys.stderr)
@@ -116,35 +103,78 @@ class Server(base.BaseApplication):
     def _announce(self, server):
         host, port = self._conf.server.host, self._conf.server.port
         shown = f'[{host}]' if ':' in host else host
-        print(f'queueservice {_version()} is listening on http://{shown}:{port}')
+        print(f'queueservice {startup.version()} is listening on http://{shown}:{port}')
         print(f'  storage: {self._conf.storage.driver}, {self._driver.location}')
         print(f'  workers: {self.cfg.workers}, with {self.cfg.threads} threads each')
+        print(f'  delivery: {self._describe_delivery()}')
         print(f'  authentication: {_AUTHENTICATION[self._conf.auth_strategy]}', flush=True)
+
+    def _describe_delivery(self):
+        if not self._conf.server.worker:
+            return 'none from here'
+        place = 'a process of its own' if self._driver.shared else 'the same process'
+        return f'{place}, {self._conf.delivery.workers} deliveries at a time'
+
+    def has_deliverer(self) -> bool:
+        """Whether a process of its own delivers."""
+        return self._conf.server.worker and self._driver.shared
+
+    def delivery_grace(self) -> float:
+        """Seconds within which the process that delivers ends."""
+        return self._conf.delivery.timeout + _DELIVERY_MARGIN
+
+    def load_for_delivery(self) -> bootstrap.Services:
+        """The services of the process that delivers."""
+        return bootstrap.load_services(self._conf, self._driver)
 
     def _begin_work(self, worker):
         # Ctrl-C reaches the whole process group; only the arbiter acts on it, so that requests can finish.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._services.housekeeping.start()
+        if self._conf.server.worker and not self._driver.shared:
+            self._worker = bootstrap.build_worker(self._services)
+            self._worker.start()
 
     def _end_work(self, server, worker):
+        if self._worker is not None:
+            self._worker.stop()
         self._services.housekeeping.stop()
         self._driver.close()
 
 
 class _Arbiter(arbiter.Arbiter):
+    """gunicorn's, which also sees to the process that delivers."""
+
+    def __init__(self, app):
+        super().__init__(app)
+        self._deliverer = deliverer.Deliverer(self._load_for_delivery)
+
     def handle_int(self):
         """SIGINT, like SIGTERM, lets requests in progress finish."""
         self.handle_term()
 
+    def manage_workers(self):
+        super().manage_workers()
+        if self.app.has_deliverer():
+            self._deliverer.tend()
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        print(f'{self.prog}: {message} (see {self.prog} --help)', file=sys.stderr)
-        sys.exit(MISCONFIGURED)
+    def reload(self):
+        super().reload()
+        if self.app.has_deliverer():
+            self._deliverer.replace()
+        else:
+            self._deliverer.tell()
 
+    def stop(self, graceful=True):
+        self._deliverer.tell()
+        super().stop(graceful)
+        self._deliverer.wait(self.app.delivery_grace())
 
-def _version():
-    return importlib.metadata.version('queueservice')
+    def _load_for_delivery(self):
+        # In the new process. A port that it kept open could not be listened on by the next server.
+        for listening in self.LISTENERS:
+            os.close(listening.sock.detach())
+        return self.app.load_for_delivery()
 
 
 def _read_configuration(arguments):
@@ -152,31 +182,22 @@ def _read_configuration(arguments):
         'server.workers': arguments.workers,
         'server.threads': arguments.threads,
         'server.access_log': arguments.access_log,
+        'server.worker': arguments.worker,
     }
     if arguments.bind is not None:
         host, _, port = arguments.bind.rpartition(':')
         if not host or not port.isdigit():
-            raise Refusal(f'--bind {arguments.bind} is not HOST:PORT.')
+            raise startup.Refusal(f'--bind {arguments.bind} is not HOST:PORT.')
         overrides['server.host'] = host.strip('[]')
         overrides['server.port'] = int(port)
-    try:
-        return opts.load(arguments.config_file, arguments.config_dir, **overrides)
-    except (cfg.Error, ValueError) as error:
-        raise Refusal(' '.join(str(error).split())) from None
-
-
-def _build_driver(conf):
-    try:
-        return bootstrap.load_driver(conf)
-    except (loader.UnknownDriver, ValueError) as error:
-        raise Refusal(str(error)) from None
+    return startup.read_configuration(arguments, **overrides)
 
 
 def _check_keys(conf):
     try:
         bootstrap.read_keys(conf)
     except ValueError as error:
-        raise Refusal(str(error)) from None
+        raise startup.Refusal(str(error)) from None
 
 
 def _find_risks(conf):
@@ -184,19 +205,19 @@ def _find_risks(conf):
         bootstrap.read_cors(conf)
         return bootstrap.find_risks(conf)
     except ValueError as error:
-        raise Refusal(str(error)) from None
+        raise startup.Refusal(str(error)) from None
 
 
 def _gunicorn_settings(conf, driver):
     server = conf.server
     if conf.auth_strategy == 'noauth' and not server.allow_open_noauth and not _is_loopback(server.host):
-        raise Refusal(
+        raise startup.Refusal(
             f'Without authentication only loopback addresses may be listened on, and {server.host} is none. '
             'Set [DEFAULT] auth_strategy, or [server] allow_open_noauth = true if everybody who reaches it may use '
             'every project.'
         )
     if not driver.shared and (server.workers or 1) > 1:
-        raise Refusal(
+        raise startup.Refusal(
             f'The storage driver "{conf.storage.driver}" keeps messages inside one process, so [server] workers must '
             f'be 1, not {server.workers}.'
         )
@@ -226,14 +247,14 @@ def _gunicorn_settings(conf, driver):
 
 def _check_authentication(conf, driver):
     if conf.auth_strategy == 'tokens' and not driver.shared:
-        raise Refusal(
+        raise startup.Refusal(
             f'[DEFAULT] auth_strategy = tokens lets nobody in with the storage driver "{conf.storage.driver}", which '
             'keeps no tokens. Use sqlite or mongodb.'
         )
     try:
         bootstrap.load_issuer(conf)
     except ValueError as error:
-        raise Refusal(' '.join(str(error).split())) from None
+        raise startup.Refusal(startup.one_line(error)) from None
 
 
 def _is_loopback(host):
@@ -253,7 +274,9 @@ def _check_port(conf):
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise Refusal(f'Cannot listen on {host}:{port}: {error.strerror}. Choose another with --bind.') from None
+            raise startup.Refusal(
+                f'Cannot listen on {host}:{port}: {error.strerror}. Choose another with --bind.'
+            ) from None
 
 
 def _prepare(driver):
@@ -261,7 +284,7 @@ def _prepare(driver):
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        status = NOT_READY
+        status = startup.NOT_READY
         try:
             driver.prepare()
             status = 0
@@ -274,7 +297,7 @@ def _prepare(driver):
         refusal = message.read()
     _, status = os.waitpid(child, 0)
     if status:
-        raise NotReady(refusal or 'The storage could not be prepared; see the lines above.')
+        raise startup.NotReady(refusal or 'The storage could not be prepared; see the lines above.')
 
 
 if __name__ == '__main__':

@@ -28,6 +28,13 @@ OPTIONS = [
         'a second, because threads only take turns there.',
     ),
     cfg.BoolOpt(
+        'worker',
+        default=True,
+        help='Deliver to subscribers, too: queueservice-server runs a worker beside the processes that answer '
+        'requests. Turn it off where queueservice-worker runs by itself. With a storage driver that can be used by one '
+        'process only, that process delivers.',
+    ),
+    cfg.BoolOpt(
         'allow_open_noauth',
         default=False,
         help='Listen on other addresses than loopback without authentication. Everybody who can reach the port can '

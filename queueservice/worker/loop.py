@@ -1,0 +1,98 @@
+"""The loop of a worker: calls its tasks, each in a thread of its own, as long as there is something to do."""
+
+import collections.abc
+import logging
+import random
+import threading
+import time
+
+from queueservice.model import deliveries
+from queueservice.services import lanes, notifications, turns
+from queueservice.storage import errors as storage_errors
+from queueservice.worker import tasks
+
+_LOG = logging.getLogger(__name__)
+
+#: Seconds between looks while there is nothing to do, at first and at the most; and while the store does not answer.
+LEAST_PAUSE = 0.05
+MOST_PAUSE = 0.5
+MOST_PAUSE_OUTAGE = 5.0
+
+Task = collections.abc.Callable[[], bool]
+
+
+class Worker:
+    """Delivers, in threads of this process, from `start` to `stop`. Once."""
+
+    def __init__(
+        self,
+        notifications: notifications.Notifications,
+        lanes: lanes.Lanes,
+        turns: turns.Turns,
+        rules: deliveries.Rules,
+        clock: collections.abc.Callable[[], float] = time.time,
+    ):
+        self._is_stopping = threading.Event()
+        self._due = threading.Event()  # set when there may be lanes to take
+        self._dispatch = tasks.Dispatch(notifications, clock)
+        self._deliver = tasks.Deliver(lanes, turns, rules.workers, clock, self._is_stopping.is_set, self._due.set)
+        self._threads = [
+            threading.Thread(target=self._run, args=(self._dispatch_and_tell,), name='dispatcher', daemon=True),
+            threading.Thread(target=self._run, args=(self._deliver, self._due), name='taker', daemon=True),
+        ]
+        #: Seconds within which it stops: an attempt ends within its timeout, and what it held is put away.
+        self.grace = rules.timeout + 5
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> bool:
+        """Begin nothing new, let attempts in flight finish, hand back what is held; within `grace`.
+
+        :returns: whether all of that was done. If not, what is held comes back by itself.
+        """
+        self._is_stopping.set()
+        self._due.set()
+        # The pool of senders waits for attempts, and one may not end as it should.
+        ending = threading.Thread(target=self._end, name='ending', daemon=True)
+        ending.start()
+        ending.join(self.grace)
+        return not ending.is_alive()
+
+    def is_alive(self) -> bool:
+        """Whether it does its work: no thread of it has died."""
+        return all(thread.is_alive() for thread in self._threads)
+
+    def _end(self):
+        for thread in self._threads:
+            thread.join()
+        self._deliver.join()
+
+    def _dispatch_and_tell(self):
+        dispatched = self._dispatch()
+        if dispatched:
+            self._due.set()
+        return dispatched
+
+    def _run(self, task: Task, woken: threading.Event | None = None):
+        """Call `task` until the end, at intervals where it finds nothing to do, and at once when `woken`."""
+        pause = LEAST_PAUSE
+        while not self._is_stopping.is_set():
+            most = MOST_PAUSE
+            try:
+                if task():
+                    pause = LEAST_PAUSE
+                    continue
+            except storage_errors.StorageError as error:
+                _LOG.warning('The storage cannot be used by the %s now: %s', threading.current_thread().name, error)
+                most = MOST_PAUSE_OUTAGE
+            except Exception:
+                _LOG.exception('The %s met something unexpected', threading.current_thread().name)
+                most = MOST_PAUSE_OUTAGE
+            event = woken or self._is_stopping
+            if event.wait(pause * random.uniform(0.75, 1.25)) and woken:  # noqa: S311
+                woken.clear()
+                pause = LEAST_PAUSE
+            else:
+                pause = min(pause * 2, most)

@@ -1,0 +1,162 @@
+"""What a worker does over and over. Each task does a piece of it when called, and says whether there was anything."""
+
+import collections
+import collections.abc
+import concurrent.futures
+import logging
+import random
+import threading
+
+from queueservice.model import deliveries
+from queueservice.model import lanes as lanes_model
+from queueservice.services import lanes, notifications, turns
+from queueservice.storage import errors as storage_errors
+
+_LOG = logging.getLogger(__name__)
+
+#: How many lanes that are due are read at once, and how often the next ones where all senders might be of use yet.
+_PAGE = 100
+_PAGES = 50
+
+
+class Dispatch:
+    """Takes what was posted from the outboxes to the lanes."""
+
+    def __init__(self, notifications: notifications.Notifications, clock: collections.abc.Callable[[], float]):
+        self._notifications = notifications
+        self._clock = clock
+        # Every worker in an order of its own: apart from each other, they find more to do.
+        self._shards = random.sample(range(deliveries.OUTBOXES), deliveries.OUTBOXES)
+
+    def __call__(self) -> bool:
+        return sum([self._notifications.dispatch(shard, self._clock()) for shard in self._shards]) > 0
+
+
+class Deliver:
+    """Takes lanes that are due, and has a sender do a turn of each.
+
+    :param senders: how many threads send.
+    :param is_stopping: when it says so no attempt is begun any more.
+    :param wake: called when a turn is over: there may be more to take.
+    """
+
+    def __init__(
+        self,
+        lanes: lanes.Lanes,
+        turns: turns.Turns,
+        senders: int,
+        clock: collections.abc.Callable[[], float],
+        is_stopping: collections.abc.Callable[[], bool],
+        wake: collections.abc.Callable[[], None],
+    ):
+        self._lanes = lanes
+        self._turns = turns
+        self._clock = clock
+        self._is_stopping = is_stopping
+        self._wake = wake
+        self._pool = concurrent.futures.ThreadPoolExecutor(senders, thread_name_prefix='sender')
+        self._desk = Desk(senders)
+
+    def __call__(self) -> bool:
+        taken = 0
+        after = None
+        for _ in range(_PAGES):
+            if not self._desk.has_room():
+                break
+            page = self._lanes.find_due(self._clock(), _PAGE, after)
+            taken += self._take(page)
+            if len(page) < _PAGE:
+                break
+            # These may all be of one project or of one site that is busy enough: others wait behind them.
+            after = (page[-1].due_at, page[-1].id)
+        return taken > 0
+
+    def join(self) -> None:
+        """Return when the last turn is over. None may be begun meanwhile."""
+        self._pool.shutdown()
+
+    def _take(self, page):
+        # Several workers look at the same page.
+        random.shuffle(page)
+        wanted = [lane for lane in page if self._desk.admit(lane)]
+        try:
+            taken = self._turns.take(wanted) if wanted else []
+        except BaseException:
+            for lane in wanted:
+                self._desk.leave(lane)
+            raise
+        ids = {lane.id for lane in taken}
+        for lane in wanted:
+            if lane.id not in ids:
+                self._desk.leave(lane)
+        for lane in taken:
+            self._pool.submit(self._run, lane)
+        return len(taken)
+
+    def _run(self, lane):
+        try:
+            self._turns.run(lane, self._is_stopping, lambda work: self._lend(lane, work))
+        except storage_errors.StorageError as error:
+            _LOG.warning('A turn was cut off, and what it held comes back when its lease is over: %s', error)
+        except Exception:
+            _LOG.exception('A turn of subscription %s ended in an unexpected way', lane.id)
+        finally:
+            self._desk.leave(lane)
+            self._wake()
+
+    def _lend(self, lane, work):
+        if not self._desk.admit(lane):
+            return None
+        try:
+            return self._pool.submit(self._help, lane, work)
+        except RuntimeError:  # it is being stopped
+            self._desk.leave(lane)
+            return None
+
+    def _help(self, lane, work):
+        try:
+            work()
+        finally:
+            self._desk.leave(lane)
+
+
+class Desk:
+    """Knows which senders are busy with what.
+
+    A quarter of them at the most is busy with one site, and half of them with one project: who is slow, or has much to
+    send, does not hold up the others.
+    """
+
+    def __init__(self, senders: int):
+        self._free = senders
+        self._most_of_site = max(1, senders // 4)
+        self._most_of_project = max(1, senders // 2)
+        self._sites = collections.Counter()
+        self._projects = collections.Counter()
+        self._lock = threading.Lock()
+
+    def has_room(self) -> bool:
+        return self._free > 0
+
+    def admit(self, lane: lanes_model.Lane) -> bool:
+        """Reserve a sender for this lane, if one may be busy with it."""
+        with self._lock:
+            if (
+                not self._free
+                or self._sites[lane.site] >= self._most_of_site
+                or self._projects[lane.project] >= self._most_of_project
+            ):
+                return False
+            self._free -= 1
+            self._sites[lane.site] += 1
+            self._projects[lane.project] += 1
+            return True
+
+    def leave(self, lane: lanes_model.Lane) -> None:
+        """A sender that was reserved for this lane is free again."""
+        with self._lock:
+            self._free += 1
+            for counts, name in ((self._sites, lane.site), (self._projects, lane.project)):
+                counts[name] -= 1
+                if not counts[name]:
+                    del counts[name]
