@@ -2,6 +2,9 @@
 
 HYPOTHESIS_MAX_EXAMPLES and HYPOTHESIS_STEPS make more and longer random histories than those that run by default:
 each step is several round trips here. For the same reason those that fail are not made shorter.
+
+QUEUESERVICE_TEST_TORN=1 lets many actors at once meet commands done in pieces, too. That takes 80 seconds and is for
+changes of the driver.
 """
 
 import os
@@ -66,9 +69,10 @@ class TornMessageStoreTest(Torn, message_store.MessageStoreContract, testtools.T
     pass
 
 
-class TornThreadsTest(Torn, concurrency.ThreadsContract, testtools.TestCase):
-    pass
+if os.environ.get('QUEUESERVICE_TEST_TORN'):
 
+    class TornThreadsTest(Torn, concurrency.ThreadsContract, testtools.TestCase):
+        pass
 
-class TornProcessesTest(Torn, concurrency.ProcessesContract, testtools.TestCase):
-    pass
+    class TornProcessesTest(Torn, concurrency.ProcessesContract, testtools.TestCase):
+        pass
