@@ -46,6 +46,7 @@ DETAILS = {
     'encryption': '014',
     'expired': '015',
     'deleted': '016',
+    'unconfirmed': '017',
 }
 _UNKNOWN_DETAIL = 'An unknown error occurred.'
 
