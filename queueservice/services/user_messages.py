@@ -11,7 +11,7 @@ from queueservice.storage import errors as storage_errors
 DEFAULT_TTL = 30 * 24 * 3600
 
 #: How many a project may have for being sorted otherwise than by time or id.
-MOST_SORTED = 100_000
+MOST_SORTED = 10_000
 
 #: What lists can be narrowed by.
 FILTERS = ('resource_uuid', 'resource_type', 'event_id', 'request_id', 'message_level')

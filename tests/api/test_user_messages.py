@@ -1,5 +1,6 @@
 """User messages, in the words of the block storage API: microversions, lists, faults, projects in URLs."""
 
+from unittest import mock
 from urllib import parse
 
 from queueservice.model import user_messages
@@ -383,7 +384,7 @@ class TestFaults(UserMessageTestCase):
         self.assert_fault('computeFault', self.get('/messages', headers={'Accept': 'text/html'}, status=406))
 
     def test_a_fault_of_the_service_says_nothing_of_it(self):
-        self.patch(self.service.services.user_messages, 'page', None)
+        self.enterContext(mock.patch.object(self.service.services.user_messages, 'page', None))
         answer = self.get('/messages', status=500)
         self.assert_fault('computeFault', answer, 'req-')
         self.assertNotIn('NoneType', answer.text)

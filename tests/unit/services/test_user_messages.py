@@ -170,7 +170,7 @@ class TestPages(UserMessagesTestCase):
             (('created_at', True), ('id', False)),
         ):
             refusal = self.assertRaises(errors.ParameterInvalid, self.ids, order=order)
-            self.assertIn('More than 100000 messages', str(refusal))
+            self.assertIn('More than 10000 messages', str(refusal))
         for order in ((('created_at', False),), (('id', True),), (('created_at', True), ('id', True))):
             self.assertEqual(9, len(self.ids(order=order)))
 
