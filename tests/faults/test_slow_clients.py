@@ -11,7 +11,7 @@ import testtools
 from tests.faults import slow_clients
 from tests.fixtures import nginx, server
 
-_SECONDS = 6
+_SECONDS = 3
 _LONGEST = 2  # seconds that an innocent request may take
 
 
@@ -29,7 +29,7 @@ class SlowClientsTestCase(testtools.TestCase):
         self.assertEqual([], result.failures, result)
         self.assertLess(result.worst, _LONGEST, result)
         # That there was something to withstand.
-        self.assertGreater(len(result.latencies), 50, result)
+        self.assertGreater(len(result.latencies), 25, result)
         self.assertGreater(sum(result.held) / len(result.held), 0.9 * sum(counts.values()), result)
 
 
