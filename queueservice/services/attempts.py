@@ -207,7 +207,7 @@ class Attempts:
         if subscription.confirmed:
             job.is_done = True  # there is nothing to ask any more
             return False
-        wait = self._confirmations.may_ask(subscription, now) if job.progress.attempts == 0 else None
+        wait = self._confirmations.may_ask(subscription, now)  # before it is tried again, too
         if wait is not None:
             job.wait(now + wait)
         return wait is None
