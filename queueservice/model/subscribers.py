@@ -78,11 +78,10 @@ def check(uri: str, rules: deliveries.Rules) -> str:
         raise _invalid('may not contain blanks, control characters, invisible characters or backslashes')
     scheme, colon, rest = uri.partition(':')
     scheme = scheme.lower()
-    if scheme.startswith('trust+'):
-        raise _invalid('may not begin with "trust+": this service uses no trusts. Leave it out')
     if not colon or scheme not in rules.subscriber_types or scheme not in _READERS:
         known = ', '.join(f'"{name}:"' for name in rules.subscriber_types)
-        raise _invalid(f'has a scheme that is not taken here. It must be supported in the list: {known}')
+        reason = 'trusts are not used here' if scheme.startswith('trust+') else 'its scheme is not taken here'
+        raise _invalid(f'must be supported in the list {known}: {reason}')
     found = _READERS[scheme](scheme, rest, rules)
     if len(found) > MAX_LENGTH:
         raise _invalid(f'may have {MAX_LENGTH} characters at the most after everything in it has been escaped')

@@ -158,7 +158,7 @@ class TestRefused(SubscriptionsTestCase):
         ('empty', {'subscriber': ''}, 'must be supported in the list', '"http:"', '"mailto:"'),
         ('another scheme', {'subscriber': 'ftp://example.org/'}, 'must be supported in the list'),
         ('a script', {'subscriber': 'javascript:alert(1)'}, 'must be supported in the list'),
-        ('a trust', {'subscriber': 'trust+https://example.org/'}, 'trust+'),
+        ('a trust', {'subscriber': 'trust+https://example.org/'}, 'must be supported in the list', 'trusts'),
         ('a private address', {'subscriber': 'http://10.0.0.1/'}, 'not public'),
         ('this machine', {'subscriber': 'http://127.1/'}, 'not public'),
         ('with a user', {'subscriber': 'https://a:b@example.org/'}, 'user name'),
@@ -252,7 +252,7 @@ class TestAllowed(SubscriptionsTestCase):
     def test_only_schemes_that_the_operator_allows_are_taken(self):
         self.ask({'subscriber': _HOOK})
         for uri in ('http://example.org/', 'mailto:a@example.org', 'queue:other'):
-            self.assert_refused(self.ask({'subscriber': uri}, status=400), 'must be supported in the list: "https:"')
+            self.assert_refused(self.ask({'subscriber': uri}, status=400), 'must be supported in the list "https:"')
 
 
 class TestListing(SubscriptionsTestCase):

@@ -28,6 +28,7 @@ _SLOWEST = 5
 #: Words of a 400 to what the document allows, because OpenAPI has no words for the rule.
 _UNSAYABLE = (
     'int, not float',  # to JSON Schema 60.0 is an integer
+    'TTL must be an integer',
     'attribute must be a int.',
     'must be a whole number',
     'The value must be an integer.',  # in a query, too
@@ -40,6 +41,9 @@ _UNSAYABLE = (
     '_dead_letter_queue',
     '"_retry_policy"',
     'no encryption key is configured',
+    '"subscriber"',  # a URI of which much is asked
+    'options.',  # of subscriptions: names that are not in the document
+    'must be a time in UTC',  # a day that there is
     '"expires" field',  # a day that there is, and in the future
     '(_max_messages_post_size)',  # a queue has a bound of its own
     'A list of queues takes at most',
@@ -51,10 +55,12 @@ _POOLS = {
     'queues': ['one', 'two', 'three'],
     'projects': ['fuzz'],
     'microversions': ['volume 3.71'],
+    'subscribers': ['https://example.org/one', 'http://example.org:8080/two', 'queue:four', 'mailto:a@example.org'],
     'clients': ['3381af92-2b9e-11e3-b191-71861300734c', '5ffd2c5c-2b9e-11e3-b191-71861300734d'],
 }
 _POOLED = {
     'path.queue_name': {'dictionary': 'queues', 'probability': 0.8},
+    'body.subscriber': {'dictionary': 'subscribers', 'probability': 0.8},
     'header.X-Project-Id': {'dictionary': 'projects', 'probability': 0.9},
     'header.OpenStack-API-Version': {'dictionary': 'microversions', 'probability': 0.9},
     'header.Client-ID': {'dictionary': 'clients', 'probability': 0.8},
@@ -131,21 +137,29 @@ def settings(
 
 
 class _Places:
-    """Claims and messages that were made, so that later requests find some that exist."""
+    """Claims, messages and subscriptions that were made, so that later requests find some that exist."""
 
-    _PLACE = re.compile(r'/queues/(?P<queue_name>[^/]+)/(?:claims/(?P<claim_id>\w+)|messages\?ids=(?P<message_id>\w+))')
+    _PLACE = re.compile(
+        r'/queues/(?P<queue_name>[^/]+)/'
+        r'(?:claims/(?P<claim_id>\w+)|messages\?ids=(?P<message_id>\w+)|subscriptions/(?P<subscription_id>\w+))'
+    )
+    #: The Location of a new subscription is that of all of them.
+    _MADE = re.compile(r'"subscription_id":"(\w+)"')
 
     def __init__(self):
-        self._found = {'claim_id': collections.deque(maxlen=3), 'message_id': collections.deque(maxlen=3)}
+        names = ('claim_id', 'message_id', 'subscription_id')
+        self._found = {name: collections.deque(maxlen=3) for name in names}
         self._turn = itertools.count()
 
     def note(self, response):
-        match = self._PLACE.search(''.join(response.headers.get('location', ())))
+        place = ''.join(response.headers.get('location', ()))
+        made = self._MADE.search(response.text) if response.status_code == 201 else None
+        match = self._PLACE.search(f'{place}/{made[1]}' if made else place)
         if match:
             self._found[match.lastgroup].append({name: value for name, value in match.groupdict().items() if value})
 
     def lead_to(self, case):
-        """Let every other request that names a claim or a message name one of those."""
+        """Let every other request that names one of them name one of those."""
         for name, found in self._found.items():
             if found and name in (case.path_parameters or {}) and case.meta and case.meta.generation.mode.is_positive:
                 turn = next(self._turn)
