@@ -36,6 +36,7 @@ from queueservice.services import (
     quotas,
     rates,
     redrive,
+    replays,
     sealing,
     secrets,
     shares,
@@ -79,6 +80,7 @@ class Services(msgspec.Struct, frozen=True):
     user_messages: user_messages.UserMessages
     captures: captures.Captures
     collections: collections_service.Collections
+    replays: replays.Replays
     health: health.Health
     housekeeping: housekeeping.Housekeeping
 
@@ -268,6 +270,7 @@ def build_services(
         captures=all_captures,
         collections=collections_service.Collections(driver, all_captures, clock),
         confirmations=all_confirmations,
+        replays=replays.Replays(driver, all_captures, all_subscriptions, all_senders, clock),
         health=health.Health(driver, all_queues, clock),
         housekeeping=housekeeping.Housekeeping(driver, all_subscriptions, clock, chores=(all_captures.sweep,)),
     )

@@ -27,6 +27,7 @@ ANSWERS = {
     errors.NotFound: (falcon.HTTP_404, 'Not found'),
     errors.Conflict: (falcon.HTTP_409, 'Resource conflict'),
     errors.RateExceeded: (falcon.HTTP_429, 'Too many requests'),
+    errors.Busy: (falcon.HTTP_503, 'Service temporarily unavailable'),
     errors.EncryptionFailed: (falcon.HTTP_503, 'Service temporarily unavailable'),
 }
 

@@ -80,6 +80,7 @@ FAMILIES = {
         Route('/{bucket_key}', buckets.BucketItem),
         Route('/{bucket_key}/messages', buckets.BucketMessageCollection),
         Route('/{bucket_key}/messages/{uuid}', buckets.BucketMessageItem),
+        Route('/{bucket_key}/messages/{uuid}/replay', buckets.BucketMessageReplay),
         Route('/{bucket_key}/errors', buckets.BucketErrorCollection),
         Route('/{bucket_key}/collections', collections.CollectionCollection),
         Route('/{bucket_key}/collections/{collection_uuid}', collections.CollectionItem),

@@ -30,6 +30,7 @@
     │   ├── DeliveryOpen                it cannot go before it has ended
     │   └── NotSentAgain                a delivery, or those of a subscription, cannot be sent again
     ├── RateExceeded               429  the project asks too often
+    ├── Busy                       503  the process does as much of this as it may
     └── EncryptionFailed           503  the service cannot do its part
         ├── EncryptionKeyMissing        a key that it needs is not configured
         └── MessageDamaged              what is stored is not what was encrypted for this queue
@@ -161,6 +162,10 @@ class NotSentAgain(Conflict):
 
 class RateExceeded(ServiceError):
     """The limit "requests_per_second" is {most}. Send this again in {wait} s, or ask the operator for more."""
+
+
+class Busy(ServiceError):
+    """Too much of this is being done at the moment. Send this again in a few seconds."""
 
 
 class EncryptionFailed(ServiceError):

@@ -40,7 +40,7 @@ class Captured(msgspec.Struct, frozen=True):
 
     delivery_id: str
     subscription_id: str
-    attempt: int  # no two attempts of a delivery have the same
+    attempt: int | None  # no two attempts of a delivery have the same; None: it is none
     exchange: delivery.Exchange
     error: str | None = None  # of model.deliveries.ERRORS
     kind: deliveries.Kind = deliveries.MESSAGE
@@ -217,6 +217,12 @@ class Captures:
         except Exception as error:  # evidence is not worth a delivery
             _LOG.warning('%d attempts at deliveries of queue %s are not captured: %r', len(captured), queue, error)
 
+    def add(self, key: str, captured: Captured, now: float) -> captures.Exchange:
+        """Keep one in a bucket that there is, and return it with its bodies."""
+        exchange = self._read(key, captured)
+        self._store(key, [exchange], now)
+        return exchange
+
     def came_back(self, project: str, captured: Captured) -> bool:
         """Whether the attempt went to a bucket of the same project, which has it already.
 
@@ -322,7 +328,9 @@ class Captures:
             )
         return captures.Exchange(
             bucket=key,
-            id=captures.attempt_id(captured.delivery_id, captured.attempt),
+            id=captures.new_id()
+            if captured.attempt is None
+            else captures.attempt_id(captured.delivery_id, captured.attempt),
             request=request,
             response=response,
             identifier=captured.delivery_id,

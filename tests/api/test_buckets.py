@@ -2,9 +2,11 @@
 
 import re
 
+from queueservice.delivery import base as delivery
 from queueservice.model import captures
+from queueservice.services import captures as captures_service
 from tests.api import base
-from tests.fixtures import services, tables
+from tests.fixtures import services, subscribers, tables
 
 URL = 'https://a.example/hooks/orders?source=queue&tag=a&tag=b&token=secret'
 REQUEST = {
@@ -35,6 +37,8 @@ class BucketsTestCase(base.ApiTestCase):
             self.use(services.Service(self.make_driver(), capture=self.rules))
 
     def request(self, method, path, body=b'', *, client=base.ABSENT, **options):
+        if self.version != 'buckets':
+            return super().request(method, path, body, **options)
         answer = super().request(method, path, body, client=client, **options)
         if answer.status_int < 300 and answer.body and 'format=har' not in path:
             self.assertEqual(['data', 'error', 'meta'], list(answer.json))
@@ -516,6 +520,100 @@ class TestArchives(BucketsTestCase):
         }
         uuid = self.post_one(self.key, {'log': {'entries': [entry]}})
         self.assertIsNone(self.show(self.key, uuid)['response'])
+
+
+class TestReplay(BucketsTestCase):
+    def setUp(self):
+        super().setUp()
+        self.sender = subscribers.Sender(subscribers.welcome)
+        self.use(services.Service(self.make_driver(), senders={'https': self.sender, 'mailto': self.sender}))
+        self.version = '2'
+        self.subscription = self.subscribe('https://receiver.example/hook', {'post_data': '[1]', 'a': 1})
+        self.version = 'buckets'
+        self.key = captures.bucket_key(base.PROJECT, 'demo')
+
+    def capture(self, body=b'{"n": 1}', **fields):
+        """Let an attempt be captured; the id of its message."""
+        sent = delivery.Exchange('POST', 'https://old.example/', (), body, self.clock(), 0.25, 503, **fields)
+        captured = captures_service.Captured(f'{self.subscription}-1', self.subscription, 1, sent, 'status')
+        self.service.services.captures.capture(base.PROJECT, 'demo', [captured], self.clock())
+        [message, *_] = self.page(self.key)
+        return message['uuid']
+
+    def replay(self, uuid, **options):
+        return self.post(f'/{self.key}/messages/{uuid}/replay', **options)
+
+    def test_it_goes_to_where_the_subscriber_is_now(self):
+        uuid = self.capture()
+        self.clock.advance(60)
+        found = self.replay(uuid, status=200).json['data']
+        [push] = self.sender.pushes
+        self.assertEqual(('https://receiver.example/hook', b'{"n": 1}'), (push.target, push.body))
+        self.assertEqual((f'{self.subscription}-1', self.clock()), (push.delivery_id, push.sent_at))
+        self.assertEqual({'a': 1}, push.options)
+        self.assertEqual(1, len(push.secrets))
+        self.assertEqual((f'{self.subscription}-1', None), (found['unique_identifier'], found['attempt']))
+        self.assertEqual((204, 0.25), (found['response']['status'], found['response']['response_time']))
+        self.assertEqual(['webhook-signature'], found['request']['stripped'])
+        self.assertEqual(found, self.show(self.key, found['uuid']))
+
+    def test_every_time_is_captured(self):
+        uuid = self.capture()
+        again = self.replay(uuid).json['data']['uuid']
+        self.replay(again, status=200)
+        self.assertEqual(3, len(self.page(self.key, f'?unique_identifier={self.subscription}-1')))
+
+    def test_what_is_refused_is_409_and_says_why(self):
+        uuid = self.capture()
+        self.sender.answer = lambda push: delivery.Result(ok=False, sent=False, error='address')
+        answer = self.replay(uuid, status=409)
+        self.assertIn('does not deliver', self.problem(answer))
+        self.assertEqual(1, len(self.page(self.key)))
+
+    def test_without_its_subscription_it_is_409(self):
+        uuid = self.capture()
+        self.version = '2'
+        self.delete(f'/queues/demo/subscriptions/{self.subscription}', status=204)
+        self.version = 'buckets'
+        self.assertIn('subscription', self.problem(self.replay(uuid, status=409)))
+        self.assertEqual([], self.sender.pushes)
+
+    def test_what_was_no_delivery_is_409(self):
+        self.capture()
+        uuid = self.post_one(self.key, {'unique_identifier': f'{self.subscription}-1', 'request': REQUEST})
+        self.replay(uuid, status=409)
+        self.assertEqual([], self.sender.pushes)
+
+    def test_a_body_that_is_not_whole_is_409(self):
+        uuid = self.capture(b'x' * 70_000)
+        self.assertIn('body', self.problem(self.replay(uuid, status=409)))
+        self.assertEqual([], self.sender.pushes)
+
+    def test_a_subscriber_by_mail_is_409(self):
+        self.version = '2'
+        self.patch(f'/queues/demo/subscriptions/{self.subscription}', {'subscriber': 'mailto:a@b.example'}, status=204)
+        self.version = 'buckets'
+        self.replay(self.capture(), status=409)
+        self.assertEqual([], self.sender.pushes)
+
+    def test_only_a_few_are_sent_at_a_time(self):
+        uuid = self.capture()
+        statuses = []
+
+        def answer(push):
+            if len(statuses) < 2:
+                statuses.append(self.replay(uuid, status=base.ANY).status_int)
+            return subscribers.welcome(push)
+
+        self.sender.answer = answer
+        self.replay(uuid, status=200)
+        self.assertIn(503, statuses)
+        self.replay(uuid, status=200)
+
+    def test_what_is_not_there_is_404(self):
+        self.capture()
+        for uuid in (captures.new_id(), 'x'):
+            self.replay(uuid, status=404)
 
 
 class TestErrors(BucketsTestCase):

@@ -199,6 +199,7 @@ BUCKETS = (
     Step('GET', f'/{BUCKET}/messages?count=1', 200, answers='bucket-messages-list-response'),
     Step('GET', f'/{BUCKET}/messages?count=1&format=har', 200, answers='bucket-messages-har-response'),
     Step('GET', _MESSAGE, 200, answers='bucket-message-show-response'),
+    Step('POST', f'{_MESSAGE}/replay', 409),
     Step('GET', f'/{BUCKET}/errors', 200, answers='bucket-messages-list-response'),
     Step('POST', f'/{BUCKET}/collections', 201, 'collection-create-request', 'collection-create-response'),
     Step('GET', f'/{BUCKET}/collections', 200, answers='collections-list-response'),

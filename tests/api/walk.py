@@ -79,6 +79,7 @@ _SENT = {
     ('PATCH', '/projects/{project_id}'): b'{"limits":{"messages":1000}}',
     ('POST', ''): b'',
     ('POST', _BUCKET_MESSAGES): b'{"response":{"status":200,"body":"walked"}}',
+    ('POST', f'{_BUCKET_MESSAGES}/{{uuid}}/replay'): b'',
     ('POST', '/{bucket_key}/collections'): b'{"name":"walked"}',
     ('PUT', f'{_COLLECTION}/{{uuid}}'): b'{"rank":1}',
 }
@@ -141,7 +142,7 @@ class WalkTestCase(base.ApiTestCase):
         if project is not base.ABSENT:
             subscription_id = self.subscribe('https://example.org/hook', {'secret': self.SECRET}, project=project)
             self.fail_delivery(subscription_id, base.id_of(free))
-        bucket, exchange, collection = self.fill_bucket(project or 'none')
+        bucket, exchange, collection = self.fill_bucket(project or 'none', subscription_id)
         return {
             'bucket_key': bucket,
             'uuid': exchange,
@@ -162,14 +163,21 @@ class WalkTestCase(base.ApiTestCase):
         ended = fixtures.end(subscription_id, message_id, deliveries.FAILED, request_id=self.SECRET)
         self.service.services.deliveries.record([ended], self.clock())
 
-    def fill_bucket(self, project):
+    def fill_bucket(self, project, subscription_id):
         """A bucket with a message that is in a collection; what the three are called."""
         services = self.service.services
         bucket = services.captures.create(project, self.SECRET)
         intake = services.captures.open(project, bucket.key)
         body = self.SECRET.encode()
         request = captures.build_request('POST', 'https://a.example/', {}, intake.now, body, intake.rules)
-        exchange = captures.Exchange(bucket=bucket.key, id=captures.new_id(), request=request, response=None)
+        exchange = captures.Exchange(
+            bucket=bucket.key,
+            id=captures.new_id(),
+            request=request,
+            response=None,
+            identifier='walked',
+            subscription_id=subscription_id,
+        )
         services.captures.post(intake, [exchange])
         collection = services.collections.create(project, bucket.key, self.SECRET)
         services.collections.put(project, bucket.key, collection.id, exchange.id)

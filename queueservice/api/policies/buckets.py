@@ -15,6 +15,12 @@ RULES = [
     rule('bucket_messages:delete_all', MEMBER, 'Remove all messages of a bucket.', ('DELETE', _MESSAGES)),
     rule('bucket_messages:get', READER, 'Read one message of a bucket.', ('GET', _MESSAGE)),
     rule(
+        'bucket_messages:replay',
+        MEMBER,
+        'Send a captured request to its subscriber again.',
+        ('POST', f'{_MESSAGE}/replay'),
+    ),
+    rule(
         'bucket_messages:errors',
         READER,
         'List those messages of a bucket that failed.',

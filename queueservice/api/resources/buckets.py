@@ -151,6 +151,19 @@ class BucketMessageItem(base.Resource):
         resp.data = media.encode(schemas.ExchangeEnvelope(exchanges.show(exchange, bodies=True)))
 
 
+class BucketMessageReplay(base.Resource):
+    policies = {'POST': 'bucket_messages:replay'}
+
+    @staticmethod
+    def operations(dialect):
+        return {'POST': operations.Operation(answers={200: schemas.ExchangeEnvelope}, refusals=(409,))}
+
+    def on_post(self, req, resp, bucket_key, uuid):
+        exchange = self.services.replays.replay(req.context.caller.project, bucket_key, uuid)
+        self.audit(req, 'bucket.replay', bucket=bucket_key, message=uuid)
+        resp.data = media.encode(schemas.ExchangeEnvelope(exchanges.show(exchange, bodies=True)))
+
+
 def _read_bucket(req):
     raw = media.read(req, *_BUCKET_SIZE)
     if not raw:
