@@ -125,11 +125,14 @@ class SqliteFloor:
             self._connection.execute(f'PRAGMA {pragma}')
         self._connection.execute('CREATE TABLE leases (id INTEGER PRIMARY KEY, body BLOB, until REAL)')
         self._next = 0
+        self._last = 0
 
     def prepare(self, count: int, body: bytes) -> None:
+        rows = [(self._last + one, body) for one in range(1, count + 1)]
         self._connection.execute('BEGIN')
-        self._connection.executemany('INSERT INTO leases (body, until) VALUES (?, 0)', [(body,)] * count)
+        self._connection.executemany('INSERT INTO leases VALUES (?, ?, 0)', rows)
         self._connection.execute('COMMIT')
+        self._last += count
 
     def lease(self) -> bytes:
         self._next += 1
@@ -208,7 +211,7 @@ def measure_posts(driver: str, rounds: int, count: int) -> dict:
     """Milliseconds of a post of one, with ten subscriptions and without, in turns; no worker runs."""
     with delivery.Service(driver, workers=0) as service:
         for index in range(10):
-            service.subscribe('subscribed', f'http://127.0.0.1:1{index:03}/hook')
+            service.subscribe('subscribed', f'http://127.0.0.1:{20_000 + index}/hook')
         client = service.client()
         took = {'subscribed': [], 'plain': []}
         document = {'messages': [{'ttl': 36_000, 'body': samples.BODY}]}
