@@ -154,7 +154,7 @@ class Posters:
                     self.acknowledged[href.rpartition('/')[2]] = posted_at
 
 
-def run(seconds: float, kills: int, seed: int, driver: str = 'sqlite', patience: float = 120) -> dict:
+def run(seconds: float, kills: int, seed: int, driver: str = 'sqlite', patience: float = 300) -> dict:
     """Post for `seconds` while workers are killed; then wait until nothing is open; then judge."""
     chance = random.Random(seed)
     policy = {'minimum_delay': 1, 'maximum_delay': 11, 'retries_with_no_delay': 5}
@@ -162,7 +162,7 @@ def run(seconds: float, kills: int, seed: int, driver: str = 'sqlite', patience:
         service.client().call('PUT', '/v2/queues/q', {'_retry_policy': policy})
         subscriptions = {path: service.subscribe('q', f'{hooks.url}{path}') for path in _SUBSCRIBERS}
         refusing = service.subscribe('q', f'{hooks.url}{_REFUSING}')
-        posters = Posters(service, 'q', 3, pause=0.005).start()
+        posters = Posters(service, 'q', 3, pause=0.05).start()
         for _ in range(kills):
             time.sleep(seconds / kills * chance.uniform(0.5, 1.5))
             service.kill_worker(chance.randrange(len(service.workers)))
