@@ -36,8 +36,9 @@ MIN_SECRET = 32  # bytes
 _SEPARATOR = r'\n'
 _PATH = re.compile(r'/v2/queues/([A-Za-z0-9_.-]{1,64})/(messages|subscriptions|claims)')
 _LINK = re.compile(r'/v2/queues/([A-Za-z0-9_.-]{1,64})/subscriptions/([0-9a-f]{24})/confirm')
-#: No share leads there, whatever it is for: who may confirm is for the subscriber to say.
-_CONFIRM = '/confirm'
+#: No share leads there, whatever it is for: who may confirm is for the subscriber to say, and what signs for him is
+#: told to the owner alone.
+_UNSHARED = ('/confirm', '/secret')
 _EXPIRY = re.compile(r'[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}')
 #: A time as people and programs write it, of which the expiry is made.
 ASKED_EXPIRY = re.compile(rf'({_EXPIRY.pattern})(?:\.[0-9]{{1,9}})?(?:Z|\+00:00)?')
@@ -66,7 +67,7 @@ class Grant(msgspec.Struct, frozen=True):
     def is_for(self, method: str, path: str, now: float) -> bool:
         """Whether it allows this request now: by one of its methods, before it expires, and at one of its paths.
 
-        A share is for what lies below its paths, too, but for no confirmation.
+        A share is for what lies below its paths, too, but for no confirmation and no secret.
 
         :param path: decoded once, as the routes see it.
         """
@@ -74,7 +75,7 @@ class Grant(msgspec.Struct, frozen=True):
             return False
         if self.link:
             return path in self.paths
-        return not path.rstrip('/').endswith(_CONFIRM) and any(
+        return not path.rstrip('/').endswith(_UNSHARED) and any(
             path == mine or path.startswith(f'{mine}/') for mine in self.paths
         )
 
@@ -100,7 +101,7 @@ def build(
 
 def build_link(queue: queues.QueueKey, subscription_id: str, expires_at: float) -> Grant:
     """The grant to confirm, or to decline, this subscription to the queue."""
-    path = f'/v2/queues/{queue.name}/subscriptions/{subscription_id}{_CONFIRM}'
+    path = f'/v2/queues/{queue.name}/subscriptions/{subscription_id}/confirm'
     return Grant((path,), (LINK_METHOD,), queue.project, _write(expires_at))
 
 

@@ -83,7 +83,7 @@ class TestSignatures(testtools.TestCase):
         self.assertEqual(one == other, signatures.is_signed(other, signature, [_SECRET]))
 
     @given(_shares, _links)
-    def test_no_share_reaches_a_confirmation(self, share, link):
+    def test_no_share_reaches_a_confirmation_or_a_secret(self, share, link):
         path = link.paths[0]
         self.assertIsNone(share.link)
         self.assertEqual(path.split('/')[-2], link.link)
@@ -94,6 +94,7 @@ class TestSignatures(testtools.TestCase):
         for method in signatures.METHODS:
             self.assertFalse(own.is_for(method, path, 0))
             self.assertFalse(own.is_for(method, f'{path}/', 0))
+            self.assertFalse(own.is_for(method, path.removesuffix('confirm') + 'secret', 0))
             self.assertFalse(method != 'PUT' and link.is_for(method, path, 0))
 
 
