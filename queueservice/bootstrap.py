@@ -25,10 +25,15 @@ from queueservice.services import (
     copies,
     dead_letters,
     deliveries,
+    enrolments,
+    failures,
+    figures,
+    files,
     health,
     housekeeping,
     lanes,
     links,
+    message_sets,
     messages,
     notifications,
     projects,
@@ -37,9 +42,13 @@ from queueservice.services import (
     rates,
     redrive,
     replays,
+    schedules,
     sealing,
     secrets,
+    sequences,
+    set_messages,
     shares,
+    steps,
     subscriptions,
     tokens,
     turns,
@@ -81,6 +90,14 @@ class Services(msgspec.Struct, frozen=True):
     captures: captures.Captures
     collections: collections_service.Collections
     replays: replays.Replays
+    schedules: schedules.Schedules
+    message_sets: message_sets.MessageSets
+    set_messages: set_messages.SetMessages
+    files: files.Files
+    enrolments: enrolments.Enrolments
+    failures: failures.Failures
+    figures: figures.Figures
+    steps: steps.Steps
     health: health.Health
     housekeeping: housekeeping.Housekeeping
 
@@ -116,6 +133,11 @@ def read_delivery(conf) -> deliveries_module.Rules:
 def read_captures(conf) -> captures_module.Rules:
     """What the operator has said about captures, as values."""
     return captures_module.Rules(**{name: conf.capture[name] for name in captures_module.Rules.__struct_fields__})
+
+
+def read_staged(conf) -> sequences.Rules:
+    """What the operator has said about staged messaging, as values."""
+    return sequences.Rules(**{name: conf.staged[name] for name in sequences.Rules.__struct_fields__})
 
 
 def read_keys(conf) -> list[sealing.Key]:
@@ -195,6 +217,7 @@ def load_services(conf, driver: base.Driver) -> Services:
         delivery=read_delivery(conf),
         user_message_ttl=conf.user_messages.ttl,
         capture=read_captures(conf),
+        staged=read_staged(conf),
     )
 
 
@@ -208,12 +231,15 @@ def build_services(
     senders: delivery_base.Senders | None = None,
     user_message_ttl: int = user_messages.DEFAULT_TTL,
     capture: captures_module.Rules | None = None,
+    staged: sequences.Rules | None = None,
 ) -> Services:
     """The services on one store.
 
     :param senders: what delivers, by the scheme of the subscriber, instead of what this service has.
     :param user_message_ttl: seconds for which user messages are kept.
+    :raises ValueError: `staged` names a time zone that there is not.
     """
+    staged = staged or sequences.Rules()
     delivery = delivery or deliveries_module.Rules()
     limits = limits or limits_module.Limits()
     signing = secrets.Signing(secrets.Secrets(driver, clock), signing_secrets)
@@ -231,6 +257,9 @@ def build_services(
         driver, all_queues, all_dead_letters, all_quotas, limits, seals, all_notifications, clock
     )
     all_deliveries = deliveries.Deliveries(driver, all_queues, all_lanes, limits, delivery, clock)
+    all_sequences = sequences.Sequences(driver, clock)
+    all_schedules = schedules.Schedules(driver, all_sequences, all_queues, staged, clock)
+    all_figures = figures.Figures(all_sequences, all_messages, staged.metrics_queue, clock)
     all_subscriptions = subscriptions.Subscriptions(
         driver, all_queues, all_quotas, all_lanes, all_deliveries, limits, delivery, clock
     )
@@ -271,6 +300,25 @@ def build_services(
         collections=collections_service.Collections(driver, all_captures, clock),
         confirmations=all_confirmations,
         replays=replays.Replays(driver, all_captures, all_subscriptions, all_senders, clock),
+        schedules=all_schedules,
+        message_sets=message_sets.MessageSets(all_sequences, clock),
+        set_messages=set_messages.SetMessages(all_sequences, clock),
+        files=files.Files(driver, all_sequences, staged.max_file_size, clock),
+        enrolments=enrolments.Enrolments(driver, all_sequences, all_queues, all_figures, clock),
+        failures=failures.Failures(driver, all_sequences, all_queues, clock),
+        figures=all_figures,
+        steps=steps.Steps(
+            driver,
+            all_sequences,
+            all_queues,
+            all_messages,
+            all_schedules,
+            all_figures,
+            staged.outbound_queue,
+            None,
+            delivery.public_url,
+            clock,
+        ),
         health=health.Health(driver, all_queues, clock),
         housekeeping=housekeeping.Housekeeping(driver, all_subscriptions, clock, chores=(all_captures.sweep,)),
     )
@@ -278,7 +326,7 @@ def build_services(
 
 def build_worker(services: Services) -> loop.Worker:
     """What delivers, not started yet."""
-    return loop.Worker(services.notifications, services.lanes, services.turns, services.delivery)
+    return loop.Worker(services.notifications, services.lanes, services.turns, services.steps, services.delivery)
 
 
 def load_issuer(conf) -> identity.TokenIssuer | None:

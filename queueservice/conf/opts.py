@@ -16,6 +16,7 @@ from queueservice.conf import (
     notification,
     server,
     signed_url,
+    staged,
     storage,
     transport,
     user_messages,
@@ -34,6 +35,7 @@ MODULES = (
     notification,
     capture,
     user_messages,
+    staged,
 )
 
 

@@ -6,6 +6,7 @@
     ├── Invalid                    400  the request cannot be meant as it stands
     │   ├── BodyInvalid                 its document
     │   ├── BodyTooLarge                its length
+    │   ├── FieldsInvalid               fields of its document, each with what is wrong
     │   ├── ParameterInvalid            its query string
     │   ├── HeaderInvalid, HeaderMissing
     │   ├── NameInvalid                 a queue name or a project id
@@ -23,6 +24,7 @@
     │   ├── SubscriptionNotFound
     │   └── DeliveryNotFound
     ├── Conflict                   409
+    │   ├── InUse                       what cannot go while others need it
     │   ├── MetadataConflict            a JSON patch of a key that is not there
     │   ├── KeyReused                   an Idempotency-Key that came with another body before
     │   ├── SubscriptionExists          the queue has this subscriber
@@ -58,6 +60,10 @@ class BodyInvalid(Invalid):
 
 class BodyTooLarge(Invalid):
     """{what} is too large: {size} bytes, and at most {most} are allowed ({name})."""
+
+
+class FieldsInvalid(Invalid):
+    """Fields of the request are not as they may be: {problems}"""
 
 
 class ParameterInvalid(Invalid):
@@ -134,6 +140,10 @@ class DeliveryNotFound(NotFound):
 
 class Conflict(ServiceError):
     """{description}"""
+
+
+class InUse(Conflict):
+    """{what} cannot be deleted: it is used by {by}. Delete those first, or let them use another."""
 
 
 class MetadataConflict(Conflict):

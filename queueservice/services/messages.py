@@ -102,6 +102,43 @@ class Messages:
         self._quotas.check_post(key, posted, now)
         return self._queues.use(key, append, create=create)
 
+    def put(
+        self,
+        key: queues_model.QueueKey,
+        bodies: collections.abc.Sequence[bytes],
+        now: float,
+        *,
+        keys: collections.abc.Sequence[str] | None = None,
+        create: bool = True,
+    ) -> None:
+        """Store what the service itself posts to a queue of a project. All or nothing.
+
+        Messages live as long as the queue says, otherwise as long as the operator allows: nobody is there to see
+        that they were lost.
+
+        :param keys: one for each: what came under the same key is not stored again, until a day after its life's end.
+        :param create: make the queue if there is none; otherwise nothing happens then.
+        :raises QuotaExceeded: as `post`.
+        :raises EncryptionFailed: the queue is to be encrypted, and cannot be.
+        """
+
+        def append(queue):
+            expires_at = now + (queue.settings.default_message_ttl or self._limits.max_message_ttl)
+            delay = queue.settings.default_message_delay or self._limits.default_message_delay
+            drafts = [messages.Draft(body, expires_at, now + delay if delay else 0) for body in bodies]
+            if self._limits.enable_checksum:
+                for draft in drafts:
+                    draft.checksum = messages.checksum(draft.body)
+            for draft, name in zip(drafts, keys or (), strict=False):
+                draft.key = name
+                draft.key_until = expires_at + KEY_WINDOW
+            self._quotas.check_post(key, drafts, now)
+            self._notifications.append(queue, self._sealing.seal(queue, drafts), now)
+
+        if create and self._queues.find(key) is None:
+            self._quotas.check_queue(key, now)
+        self._queues.use(key, append, missing=lambda: None, create=create)
+
     def page(
         self,
         key: queues_model.QueueKey,

@@ -256,6 +256,143 @@ COLLECTION_ITEMS = records.Table(
     indexes=(('bucket', 'collection', 'rank', 'added_at'), ('bucket', 'exchange')),
 )
 
+#: The last integer of each kind that was given out as an id.
+COUNTERS = records.Table(
+    name='counters',
+    fields={'name': str, 'value': int},
+    key=('name',),
+)
+
+#: model.schedules.Schedule.
+SCHEDULES = records.Table(
+    name='schedules',
+    fields={
+        'id': int,
+        'project': str,
+        'minute': str,
+        'hour': str,
+        'day_of_month': str,
+        'month_of_year': str,
+        'day_of_week': str,
+        'due_at': float,  # s, UTC; None: never
+        'created_at': float,
+        'deleting_until': float,
+    },
+    key=('id',),
+    indexes=(('project',), ('due_at',)),
+)
+
+#: model.sequences.MessageSet.
+MESSAGE_SETS = records.Table(
+    name='message_sets',
+    fields={
+        'id': int,
+        'project': str,
+        'short_name': str,
+        'label': str,
+        'content_type': str,
+        'notes': str,
+        'next_set': int,
+        'default_schedule': int,
+        'channel': str,
+        'created_at': float,  # s, UTC
+        'updated_at': float,
+        'deleting_until': float,
+    },
+    key=('id',),
+    unique=(('project', 'short_name'),),
+    indexes=(('project',), ('default_schedule',), ('next_set',)),
+)
+
+#: model.sequences.SetMessage.
+SET_MESSAGES = records.Table(
+    name='set_messages',
+    fields={
+        'id': int,
+        'project': str,
+        'messageset': int,
+        'sequence_number': int,
+        'lang': str,
+        'metadata': bytes,  # JSON object
+        'text_content': str,
+        'binary_content': int,
+        'created_at': float,  # s, UTC
+        'updated_at': float,
+    },
+    key=('id',),
+    unique=(('messageset', 'lang', 'sequence_number'),),
+    indexes=(('project',), ('messageset', 'sequence_number'), ('binary_content',)),
+)
+
+#: model.sequences.File, and what is in it.
+FILES = records.Table(
+    name='files',
+    fields={
+        'id': int,
+        'project': str,
+        'token': str,
+        'name': str,
+        'base': str,
+        'size': int,  # bytes
+        'created_at': float,  # s, UTC
+        'deleting_until': float,
+        'content': bytes,
+    },
+    key=('id',),
+    unique=(('token',),),
+    indexes=(('project',),),
+)
+
+#: model.sequences.Enrolment.
+ENROLMENTS = records.Table(
+    name='enrolments',
+    fields={
+        'id': str,
+        'project': str,
+        'version': int,
+        'identity': str,
+        'messageset': int,
+        'lang': str,
+        'schedule': int,
+        'next_sequence_number': int,
+        'initial_sequence_number': int,
+        'active': bool,
+        'completed': bool,
+        'process_status': int,
+        'metadata': bytes,  # JSON object
+        'metadata_keys': list,
+        'created_at': float,  # s, UTC
+        'updated_at': float,
+        'ticked_at': float,
+        'round': int,
+        'handled': list,
+    },
+    key=('id',),
+    indexes=(
+        ('project', 'created_at'),
+        ('project', 'identity', 'created_at'),
+        ('project', 'messageset', 'created_at'),
+        ('schedule', 'active', 'completed', 'process_status'),
+    ),
+)
+
+#: model.sequences.Failure.
+FAILURES = records.Table(
+    name='failures',
+    fields={
+        'id': int,
+        'project': str,
+        'enrolment': str,
+        'task_id': str,
+        'initiated_at': float,  # s, UTC
+        'reason': str,
+        'resend': bool,
+    },
+    key=('id',),
+    unique=(('task_id',),),
+    indexes=(('project',), ('enrolment',)),
+)
+
 ALL = (
     QUEUES,
     PROJECTS,
@@ -273,4 +410,11 @@ ALL = (
     EXCHANGE_BODIES,
     COLLECTIONS,
     COLLECTION_ITEMS,
+    COUNTERS,
+    SCHEDULES,
+    MESSAGE_SETS,
+    SET_MESSAGES,
+    FILES,
+    ENROLMENTS,
+    FAILURES,
 )

@@ -7,7 +7,7 @@ import threading
 import time
 
 from queueservice.model import deliveries
-from queueservice.services import lanes, notifications, turns
+from queueservice.services import lanes, notifications, steps, turns
 from queueservice.storage import errors as storage_errors
 from queueservice.worker import tasks
 
@@ -29,6 +29,7 @@ class Worker:
         notifications: notifications.Notifications,
         lanes: lanes.Lanes,
         turns: turns.Turns,
+        steps: steps.Steps,
         rules: deliveries.Rules,
         clock: collections.abc.Callable[[], float] = time.time,
     ):
@@ -39,6 +40,8 @@ class Worker:
         self._threads = [
             threading.Thread(target=self._run, args=(self._dispatch_and_tell,), name='dispatcher', daemon=True),
             threading.Thread(target=self._run, args=(self._deliver, self._due), name='taker', daemon=True),
+            threading.Thread(target=self._run, args=(tasks.Schedule(steps),), name='scheduler', daemon=True),
+            threading.Thread(target=self._run, args=(tasks.Step(steps),), name='stepper', daemon=True),
         ]
         #: Seconds within which it stops: an attempt ends within its timeout, and what it held is put away.
         self.grace = rules.timeout + 5

@@ -9,7 +9,7 @@ import threading
 
 from queueservice.model import deliveries
 from queueservice.model import lanes as lanes_model
-from queueservice.services import lanes, notifications, turns
+from queueservice.services import lanes, notifications, steps, turns
 from queueservice.storage import errors as storage_errors
 
 _LOG = logging.getLogger(__name__)
@@ -30,6 +30,27 @@ class Dispatch:
 
     def __call__(self) -> bool:
         return sum([self._notifications.dispatch(shard, self._clock()) for shard in self._shards]) > 0
+
+
+class Schedule:
+    """Starts the schedules that are due, and sends to a range of the enrolments of one that runs."""
+
+    def __init__(self, steps: steps.Steps):
+        self._steps = steps
+
+    def __call__(self) -> bool:
+        started = self._steps.start()
+        return self._steps.do_range() + started > 0
+
+
+class Step:
+    """Sends to single enrolments."""
+
+    def __init__(self, steps: steps.Steps):
+        self._steps = steps
+
+    def __call__(self) -> bool:
+        return self._steps.do_tasks() > 0
 
 
 class Deliver:

@@ -1,0 +1,348 @@
+"""Steps: enrolments are sent their next message. Called by workers.
+
+What is to be done lies in two internal queues: ranges of the enrolments of a schedule that runs, and single
+enrolments that somebody asks for or that failed before. The claim of such a message is the lock.
+
+A step is written in this order: the message is appended to the outbound queue of the project, under a key made of
+enrolment and number; those who have completed their set are enrolled in the next one, under an id made of both; the
+enrolments are replaced; the internal message is deleted. Cut off anywhere, the claim ends and all of it is done again:
+what was stored is stored already, by its key, its id or its revision.
+"""
+
+import collections.abc
+import logging
+
+import msgspec
+
+from queueservice.model import errors, messages, retry
+from queueservice.model import queues as queues_model
+from queueservice.model import sequences as model
+from queueservice.services import figures as figures_service
+from queueservice.services import messages as messages_service
+from queueservice.services import queues, schedules, sequences
+from queueservice.storage import base, records
+from queueservice.storage import errors as storage_errors
+from queueservice.storage import messages as store
+
+_LOG = logging.getLogger(__name__)
+
+#: How many enrolments of a schedule are sent their messages together, and how many single ones.
+RANGE = 200
+TASKS = 20
+#: Seconds after which somebody else goes on where a worker was cut off.
+_CLAIM_TTL = 60
+#: So often is tried again what failed, and so often what others changed at the same moment.
+_RETRIES = 15
+_ATTEMPTS = 5
+#: Seconds to the first and the longest wait between two tries.
+_FIRST_WAIT = 5
+_LONGEST_WAIT = 300
+
+_RANGE = msgspec.json.Decoder(model.Range)
+_TASK = msgspec.json.Decoder(model.Task)
+
+
+class AddressUnknown(Exception):
+    """Whoever knows the addresses of recipients did not answer; the text says how."""
+
+
+#: Gives the address of (project, identity), or None if there is none.
+FindAddress = collections.abc.Callable[[str, str], str | None]
+
+
+class Tries(msgspec.Struct, frozen=True):
+    """The state of a task: how often it was tried in vain."""
+
+    count: int = 0
+
+
+class Batch(msgspec.Struct):
+    """What is to be stored for some enrolments, by their ids."""
+
+    bodies: dict[str, bytes] = msgspec.field(default_factory=dict)  # of what is posted
+    keys: dict[str, str] = msgspec.field(default_factory=dict)
+    changed: dict[str, model.Enrolment] = msgspec.field(default_factory=dict)  # as they are afterwards
+    completed: list[model.Enrolment] = msgspec.field(default_factory=list)  # whose set has another behind it
+    broken: int = 0  # that have no address
+    failed: dict[str, str] = msgspec.field(default_factory=dict)  # why they are to be tried again
+    unaddressed: list[str] = msgspec.field(default_factory=list)  # those whose address has to be looked for first
+
+
+class Steps:
+    """
+    :param outbound: the name of the queue that messages are posted to.
+    :param find_address: where enrolments do not say the address themselves; None: the identity is the address.
+    :param base: what addresses of files begin with; None: as where they were uploaded.
+    """
+
+    def __init__(
+        self,
+        driver: base.Driver,
+        sequences: sequences.Sequences,
+        queues: queues.Queues,
+        messages: messages_service.Messages,
+        schedules: schedules.Schedules,
+        figures: figures_service.Figures,
+        outbound: str,
+        find_address: FindAddress | None,
+        base: str | None,
+        clock: collections.abc.Callable[[], float],
+    ):
+        self._store = driver.messages
+        self._sequences = sequences
+        self._queues = queues
+        self._messages = messages
+        self._schedules = schedules
+        self._figures = figures
+        self._outbound = outbound
+        self._find_address = find_address
+        self._base = base
+        self._clock = clock
+
+    def start(self) -> int:
+        """Start the schedules that are due; return how many."""
+        return self._schedules.start_due(self._clock())
+
+    def do_range(self) -> int:
+        """Send to the next enrolments of a schedule that runs; 0: none does."""
+        return self._do(sequences.RANGES, 1, self._do_range)
+
+    def do_tasks(self) -> int:
+        """Send to single enrolments; return how many there were."""
+        return self._do(sequences.TASKS, TASKS if self._find_address is None else 1, self._do_task)
+
+    # Internal messages
+
+    def _do(self, key, limit, action):
+        """Claim some messages and call `action` with each; return how many there were."""
+        now = self._clock()
+        claim = messages.Claim(messages.new_id(), _CLAIM_TTL, now + _CLAIM_TTL)
+
+        def take(queue):
+            # To look costs nothing, and mostly there is nothing.
+            if not self._store.select(queue, store.Selection(limit=1), now).messages:
+                return queue, []
+            return queue, self._store.claim(queue, claim, limit, now, keep_until=0).messages
+
+        queue, claimed = self._queues.use(key, take, missing=lambda: (None, []))
+        for message in claimed:
+            try:
+                is_done = action(queue, claim, message)
+            except msgspec.DecodeError:
+                _LOG.error('Message %d of %s cannot be read and is dropped.', message.position, key.name)
+                is_done = True
+            if is_done:
+                self._store.delete(queue, (message.position,), self._clock(), claim_ids=(claim.id,))
+        return len(claimed)
+
+    def _do_range(self, queue, claim, message):
+        wanted = _RANGE.decode(message.body)
+        where = (
+            records.Condition('schedule', '=', wanted.schedule),
+            records.Condition('active', '=', True),
+            records.Condition('completed', '=', False),
+            records.Condition('process_status', '=', model.READY),
+            records.Condition('id', '>', wanted.after),
+        )
+        found = self._sequences.enrolments.find(where, limit=RANGE)
+        tasks = {one.id: model.task_of(one, wanted) for one in found}
+        batch = self._send(wanted.project, tasks, found, look_up=False)
+        now = self._clock()
+        for ids, wait in ((batch.unaddressed, 0), (batch.failed, _FIRST_WAIT)):
+            if ids:
+                named = {tasks[id].id: tasks[id] for id in ids}
+                schedules.put(self._store, self._queues, sequences.TASKS, named, now, now + wait if wait else 0)
+        if len(found) == RANGE:
+            rest = msgspec.structs.replace(wanted, after=found[-1].id)
+            named = {f'{rest.schedule}:{rest.run_at}:{rest.after}': rest}
+            schedules.put(self._store, self._queues, sequences.RANGES, named, now)
+        return True
+
+    def _do_task(self, queue, claim, message):
+        task = _TASK.decode(message.body)
+        found = self._sequences.enrolments.find_one(task.project, task.enrolment)
+        if found is None:
+            return True
+        batch = self._send(task.project, {found.id: task}, [found], look_up=True)
+        if not batch.failed:
+            return True
+        now = self._clock()
+        tries = msgspec.json.decode(message.state, type=Tries).count if message.state else 0
+        if tries == _RETRIES:
+            self._give_up(task, batch.failed[found.id], now)
+            return True
+        wait = retry.jitter(min(_FIRST_WAIT * 2**tries, _LONGEST_WAIT), _LONGEST_WAIT)
+        state = msgspec.json.encode(Tries(tries + 1))
+        change = messages.Change((message.position,), available_at=now + wait, state=state)
+        self._store.renew(queue, claim.id, (change,), now)
+        return False
+
+    def _give_up(self, task, reason, now):
+        failures = self._sequences.failures
+        failure = model.Failure(
+            id=self._sequences.new_id(failures),
+            project=task.project,
+            enrolment=task.enrolment,
+            task_id=task.id,
+            initiated_at=now,
+            reason=reason,
+            resend=task.resend,
+        )
+        failures.insert(failure)
+
+    # Sending
+
+    def _send(self, project, tasks, found, look_up):
+        """Send each of the enrolments what its task asks for.
+
+        :param tasks: by the ids of the enrolments.
+        :param look_up: whether to look for addresses.
+        :returns: the batch; what failed is not sent, and is as before.
+        """
+        total = Batch()
+        for _ in range(_ATTEMPTS):
+            batch = self._prepare(project, tasks, found, look_up)
+            try:
+                stale = self._store_batch(project, batch)
+            except (errors.QuotaExceeded, errors.EncryptionFailed) as error:
+                batch.failed |= dict.fromkeys(batch.changed.keys() | batch.bodies.keys(), str(error))
+                stale = []
+            total.failed |= batch.failed
+            total.unaddressed += batch.unaddressed
+            if not stale:
+                return total
+            found = [*self._sequences.enrolments.find_by_ids(stale).values()]
+        raise storage_errors.Unavailable('Subscriptions kept being changed by others.')
+
+    def _prepare(self, project, tasks, found, look_up):
+        batch = Batch()
+        ready = [one for one in found if one.is_ready and not model.is_handled(one, tasks[one.id])]
+        sets = self._sequences.message_sets.find_by_ids(one.messageset for one in ready)
+        library = _Library(self._sequences)
+        now = self._clock()
+        for enrolment in ready:
+            task = tasks[enrolment.id]
+            if enrolment.messageset not in sets:
+                continue  # deleted a moment ago
+            place = library.locate(enrolment, task.resend)
+            if place is None:
+                _LOG.warning(
+                    'Message set %d has nothing in "%s" for subscription %s.',
+                    enrolment.messageset,
+                    enrolment.lang,
+                    enrolment.id,
+                )
+                continue
+            after = enrolment if task.resend else model.handle(model.advance(enrolment, place, now), task)
+            if place.number is not None:
+                address = model.address(enrolment)
+                if address is None and self._find_address is not None and not look_up:
+                    batch.unaddressed.append(enrolment.id)
+                    continue
+                try:
+                    address = address or self._look_up(enrolment)
+                except AddressUnknown as error:
+                    batch.failed[enrolment.id] = str(error)
+                    continue
+                if address is None:
+                    batch.broken += 1
+                    batch.changed[enrolment.id] = msgspec.structs.replace(
+                        enrolment, process_status=model.NO_ADDRESS, updated_at=now
+                    )
+                    continue
+                message = library.message(enrolment, place.number)
+                batch.keys[enrolment.id] = model.key(enrolment, place.number, task)
+                batch.bodies[enrolment.id] = model.build_outbound(
+                    enrolment,
+                    sets[enrolment.messageset],
+                    message,
+                    to=address,
+                    file=library.address(message, self._base),
+                    resend=task.resend,
+                )
+            if after.completed and sets[enrolment.messageset].next_set is not None:
+                batch.completed.append(enrolment)
+            if not task.resend:
+                batch.changed[enrolment.id] = after
+        return batch
+
+    def _look_up(self, enrolment):
+        if self._find_address is None:
+            return enrolment.identity
+        return self._find_address(enrolment.project, enrolment.identity)
+
+    def _store_batch(self, project, batch):
+        """Store it; return the ids of those enrolments that others changed meanwhile."""
+        now = self._clock()
+        if batch.bodies:
+            key = queues_model.check_key(queues_model.PROJECT, project, self._outbound)
+            self._messages.put(key, [*batch.bodies.values()], now, keys=[*batch.keys.values()])
+        self._enrol_next(project, batch.completed, now)
+        replaced = self._sequences.enrolments.replace_all([*batch.changed.values()])
+        stale = [
+            id for id, answer in zip(batch.changed, replaced, strict=True) if isinstance(answer, storage_errors.Stale)
+        ]
+        self._figures.count_errored(project, batch.broken)
+        return stale
+
+    def _enrol_next(self, project, completed, now):
+        """Enrol those who have completed their set in the next one."""
+        if not completed:
+            return
+        sets = self._sequences.message_sets
+        of = sets.find_by_ids(one.messageset for one in completed)
+        follow = sets.find_by_ids(one.next_set for one in of.values())
+        successors = [
+            model.succeed(one, follow[of[one.messageset].next_set], now)
+            for one in completed
+            if one.messageset in of and of[one.messageset].next_set in follow
+        ]
+        if successors:
+            inserted = self._sequences.enrolments.insert_all(successors)
+            self._figures.count_created(project, sum(one is not None for one in inserted))
+
+
+class _Library:
+    """The messages that some enrolments need, each read once."""
+
+    def __init__(self, sequences):
+        self._sequences = sequences
+        self._places = {}
+        self._messages = {}
+
+    def locate(self, enrolment, resend) -> model.Place | None:
+        """Where the enrolment is, or with `resend` was; None where there is nothing in its language."""
+        wanted = enrolment.messageset, enrolment.lang, enrolment.next_sequence_number, resend
+        if wanted not in self._places:
+            self._places[wanted] = self._locate(*wanted)
+        return self._places[wanted]
+
+    def message(self, enrolment, number) -> model.SetMessage:
+        return self._messages[enrolment.messageset, enrolment.lang, number]
+
+    def address(self, message, base) -> str | None:
+        """The address of the message's file, if it has one."""
+        if message.binary_content is None:
+            return None
+        found = self._sequences.files.find_by_ids([message.binary_content]).get(message.binary_content)
+        return None if found is None else (base or found.base) + found.path
+
+    def _locate(self, messageset, lang, number, resend):
+        if resend:
+            before = self._find(messageset, lang, '<', number, descends=True, limit=1)
+            if before:
+                return model.Place(before[0], None)
+        found = self._find(messageset, lang, '>=', number, descends=False, limit=2)
+        if not found and (resend or not self._find(messageset, lang, '<', number, descends=True, limit=1)):
+            return None
+        return model.locate(number, found)
+
+    def _find(self, messageset, lang, op, number, *, descends, limit):
+        where = (
+            records.Condition('messageset', '=', messageset),
+            records.Condition('lang', '=', lang),
+            records.Condition('sequence_number', op, number),
+        )
+        found = self._sequences.messages.find(where, (('sequence_number', descends),), limit)
+        self._messages |= {(messageset, lang, one.sequence_number): one for one in found}
+        return [one.sequence_number for one in found]
