@@ -57,7 +57,11 @@ def build_app(
     for name in (*versions, *routes.FAMILIES):
         dialect = dialects.APIS[name]
         for route in routes.served(name, settings.admin_mode):
-            _add(app, dialect.path + route.template, route.resource(services, dialect))
+            resource = route.resource(services, dialect)
+            path = dialect.path + route.template
+            _add(app, path, resource)
+            if dialect.any_slash:
+                _add(app, path.removesuffix('/') if path.endswith('/') else f'{path}/', resource)
     return app
 
 

@@ -15,6 +15,7 @@ from queueservice.api.schemas import buckets as buckets_schemas
 from queueservice.api.schemas import claims as claims_schemas
 from queueservice.api.schemas import home as home_schemas
 from queueservice.api.schemas import messages as schemas
+from queueservice.api.schemas import sequences as sequences_schemas
 from queueservice.api.schemas import user_messages as user_messages_schemas
 from queueservice.model import errors, messages
 from queueservice.services import claims as claims_service
@@ -36,6 +37,7 @@ class Dialect:
     project_required = True
     content_location = False
     microversions = False
+    any_slash = False  # whether a slash at the end of a path may be there or not
     takes_forms = False  # whether a document may be a form, too
     error_out = home_schemas.ErrorOut
 
@@ -46,6 +48,13 @@ class Dialect:
         """
         if of_token not in (None, project):
             raise errors.NotFound(description='There is no such project.')
+
+    def refuse_nobody(self) -> falcon.HTTPError:
+        """What a request is answered of which nothing says whose it is."""
+        return falcon.HTTPBadRequest(
+            title='Project-Id Missing',
+            description='The header X-Project-Id was missing. Set it to your project id.',
+        )
 
     def error(self, error: falcon.HTTPError, retry_after: str | None):
         """The document of an error, an `error_out`; `retry_after` is what the header says."""
@@ -301,10 +310,31 @@ class Buckets(Dialect):
         return buckets_schemas.FailureOut(buckets_schemas.NothingOut(), failure, buckets_schemas.MetaOut('error'))
 
 
+class StagedMessaging(Dialect):
+    """Message sets that recipients get one by one."""
+
+    path = '/api'
+    client_known = False
+    any_slash = True
+    takes_forms = True
+    error_out = sequences_schemas.DetailOut
+
+    def refuse_nobody(self):
+        return falcon.HTTPUnauthorized(
+            description='Authentication credentials were not provided. Send a token of this service, or X-Project-Id '
+            'where nobody has to authenticate.',
+            challenges=['Token'],
+        )
+
+    def error(self, error, retry_after):
+        problems = getattr(error, 'facts', {}).get('problems')
+        return problems or sequences_schemas.DetailOut(error.description or error.title)
+
+
 #: Name in the configuration -> dialect, in the order in which versions are listed.
 VERSIONS = {'1': V1(), '1.1': V1_1(), '2': V2()}
 #: The same for the APIs beside the queue API.
-FAMILIES = {'3': UserMessages(), 'buckets': Buckets()}
+FAMILIES = {'3': UserMessages(), 'buckets': Buckets(), 'staged': StagedMessaging()}
 APIS = VERSIONS | FAMILIES
 
 

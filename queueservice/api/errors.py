@@ -52,7 +52,9 @@ def serialize(req, resp, error) -> None:
 def handle_service_error(req, resp, error, params) -> None:
     status, title = next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
     headers = {'Retry-After': _RETRY_AFTER} if status == falcon.HTTP_503 else None
-    raise falcon.HTTPError(status, title=title, description=str(error), headers=headers)
+    answer = falcon.HTTPError(status, title=title, description=str(error), headers=headers)
+    answer.facts = error.facts
+    raise answer
 
 
 def handle_unavailable(req, resp, error, params) -> None:

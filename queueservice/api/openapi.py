@@ -29,6 +29,9 @@ _JSON_TYPES = {int: 'integer', str: 'string', bool: 'boolean', dict: 'object'}
 #: A project id, as far as a pattern can say.
 _PROJECT = '^[^,\\x00-\\x1f\\x7f-\\x9f\\ufffd]+$'
 
+#: Ids that are numbers.
+_ID = {'type': 'integer', 'minimum': 0}
+
 #: Fields of paths.
 _FIELDS = {
     'queue_name': ('The name of the queue.', {'type': 'string', 'pattern': f'^{queues.NAME.pattern}$'}),
@@ -36,6 +39,14 @@ _FIELDS = {
     'uuid': ('The id of the message.', {'type': 'string', 'format': 'uuid'}),
     'collection_uuid': ('The id of the collection.', {'type': 'string', 'format': 'uuid'}),
     'user_message_id': ('The id of the user message.', {'type': 'string', 'minLength': 1}),
+    'schedule_id': ('The id of the schedule.', _ID),
+    'messageset_id': ('The id of the message set.', _ID),
+    'setmessage_id': ('The id of the message.', _ID),
+    'file_id': ('The id of the file.', _ID),
+    'failure_id': ('The id of the failed task.', _ID),
+    'enrolment_id': ('The id of the subscription.', {'type': 'string', 'format': 'uuid'}),
+    'file_token': ('The secret part of the address.', {'type': 'string', 'minLength': 1}),
+    'file_name': ('The name of the file.', {'type': 'string', 'minLength': 1}),
     'message_id': ('The id of the message.', {'type': 'string', 'minLength': 1}),
     'claim_id': ('The id of the claim.', {'type': 'string', 'minLength': 1}),
     'delivery_id': ('The id of the delivery.', {'type': 'string', 'minLength': 1}),

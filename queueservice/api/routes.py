@@ -7,12 +7,18 @@ from queueservice.api.resources import (
     claims,
     collections,
     deliveries,
+    enrolments,
+    files,
     health,
+    message_sets,
     messages,
     projects,
     queues,
     redrive,
+    schedules,
+    set_messages,
     shares,
+    staged_helpers,
     subscriptions,
     user_messages,
 )
@@ -88,6 +94,31 @@ FAMILIES = {
         Route('/{bucket_key}/collection/{collection_uuid}', collections.DeletedCollection),
         Route('/{bucket_key}/collection/{collection_uuid}/{uuid}', collections.RemovedMessage),
     ),
+    'staged': (
+        Route('/v1/schedule/', schedules.ScheduleCollection),
+        Route('/v1/schedule/{schedule_id}/', schedules.ScheduleItem),
+        Route('/v1/schedule/{schedule_id}/next/', schedules.ScheduleRuns),
+        Route('/v1/schedule/{schedule_id}/send/', schedules.ScheduleSend),
+        Route('/v1/messageset/', message_sets.MessageSetCollection),
+        Route('/v1/messageset/{messageset_id}/', message_sets.MessageSetItem),
+        Route('/v1/messageset/{messageset_id}/messages', message_sets.MessageSetMessages),
+        Route('/v1/messageset_languages/', message_sets.MessageSetLanguages),
+        Route('/v1/message/', set_messages.SetMessageCollection),
+        Route('/v1/message/{setmessage_id}/', set_messages.SetMessageItem),
+        Route('/v1/message/{setmessage_id}/content', set_messages.SetMessageContent),
+        Route('/v1/binarycontent/', files.FileCollection),
+        Route('/v1/binarycontent/{file_id}/', files.FileItem),
+        Route('/v1/subscriptions/', enrolments.EnrolmentCollection),
+        Route('/v1/subscriptions/request', enrolments.EnrolmentRequest),
+        Route('/v1/subscriptions/{enrolment_id}/', enrolments.EnrolmentItem),
+        Route('/v1/subscriptions/{enrolment_id}/send', enrolments.EnrolmentSend),
+        Route('/v1/subscriptions/{enrolment_id}/resend', enrolments.EnrolmentResend),
+        Route('/v1/failed-tasks/', enrolments.FailureCollection),
+        Route('/v1/failed-tasks/{failure_id}/', enrolments.FailureItem),
+        Route('/v1/user/token/', staged_helpers.UserTokens),
+        Route('/metrics/', staged_helpers.Metrics),
+        Route('/health/', staged_helpers.Health),
+    ),
 }
 
 #: Every API that there is: the versions of the queue API, and the others.
@@ -97,6 +128,7 @@ APIS = (*ORDER, *FAMILIES)
 PUBLIC_ROUTES = (
     Route('/healthz', health.Liveness),
     Route('/readyz', health.PublicPing),
+    Route('/media/{file_token}/{file_name}', files.Content),
 )
 
 

@@ -21,12 +21,12 @@ class FaultTestCase(walk.WalkTestCase):
         super().setUp()
         self.driver = self.service.driver
 
-    def start_anew(self, version):
+    def start_anew(self, step):
         """A filled service on a driver of its own; the fields of requests to it. It remembers nothing of them."""
         self.driver = faulty.Driver()
-        self.version = version
+        self.version = version = step.version
         self.use(services.Service(self.driver, **self.settings, versions=(version,)))
-        fields = self.fill()
+        fields = self.fill_for(step)
         self.use(services.Service(self.driver, **self.settings, versions=(version,)))
         self.driver.calls.clear()
         return fields
@@ -35,7 +35,7 @@ class FaultTestCase(walk.WalkTestCase):
 class TestEveryRoute(FaultTestCase):
     @tables.each(*walk.steps())
     def test_it_answers_503_where_nothing_works(self, step):
-        fields = self.fill()
+        fields = self.fill_for(step)
         self.assertIn(self.take(step, fields).status_int, (200, 201, 202, 204))
         self.driver.fail()
         self.clock.advance(1)  # a good answer to a ping is believed for so long
@@ -50,11 +50,11 @@ class TestEveryRoute(FaultTestCase):
 
     @tables.each(*walk.steps())
     def test_it_answers_503_at_whatever_step_of_its_work_the_storage_fails(self, step):
-        self.assertLess(self.take(step, self.start_anew(step.version)).status_int, 300)
+        self.assertLess(self.take(step, self.start_anew(step)).status_int, 300)
         calls = len(self.driver.calls)
         for late in (False, True):
             for number in range(1, calls + 1):
-                fields = self.start_anew(step.version)
+                fields = self.start_anew(step)
                 self.driver.fail(on_call=number, late=late)
                 status = self.take(step, fields).status_int
                 self.assertEqual(200 if step.route == '/health' else 503, status)
@@ -84,7 +84,7 @@ class TestPublicRoutes(FaultTestCase):
             for route in (*routes.PUBLIC_ROUTES, *itertools.chain.from_iterable(map(routes.served, routes.APIS)))
             if issubclass(route.resource, resources.PublicResource)
         }
-        self.assertEqual({'/healthz', '/readyz', '/health'}, public)
+        self.assertEqual({'/healthz', '/readyz', '/health', '/media/{file_token}/{file_name}'}, public)
 
 
 class TestReport(FaultTestCase):

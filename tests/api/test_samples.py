@@ -13,11 +13,13 @@ import re
 import typing
 from unittest import mock
 
+import msgspec
 import testtools
 import webtest
 
 from queueservice.api import dialects, routes
-from queueservice.model import captures
+from queueservice.model import captures, sequences
+from queueservice.storage import tables
 from tests.api import base
 from tests.fixtures import deliveries, drivers, services
 
@@ -29,7 +31,10 @@ _PATCH = 'application/openstack-messaging-v2.0-json-patch'
 _SECRET = b'a secret of at least thirty-two bytes'
 _METHODS = ('GET', 'HEAD', 'PUT', 'POST', 'PATCH', 'DELETE')
 #: Ids, and secrets, of which the same holds.
-_ID = re.compile(r'\b[0-9a-f]{24}\b|whsec_[A-Za-z0-9+/]{43}=')
+_ID = re.compile(
+    r'\b[0-9a-f]{24}\b|whsec_[A-Za-z0-9+/]{43}=|qs_[A-Za-z0-9_-]{43}|\b[0-9a-f]{32}\b'
+    r'|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b'
+)
 
 
 class Step(typing.NamedTuple):
@@ -43,6 +48,7 @@ class Step(typing.NamedTuple):
     after: float = 0  # s that pass before
     content_type: str = 'application/json'
     given: str = ''  # a method of TestSamples that does before what no client does
+    raw: bytes = b''  # sent instead of a document
 
 
 PUBLIC = (
@@ -51,6 +57,7 @@ PUBLIC = (
     Step('GET', '/healthz', 200, answers='liveness'),
     Step('GET', '/readyz', 204),
     Step('HEAD', '/readyz', 204),
+    Step('GET', '/media/{file_token}/{file_name}', 404),
 )
 
 V1 = (
@@ -216,7 +223,62 @@ BUCKETS = (
     Step('DELETE', f'/{BUCKET}', 204),
 )
 
-STORIES = {'': PUBLIC, '1': V1, '1.1': V1_1, '2': V2, '3': V3, 'buckets': BUCKETS}
+#: A file, as forms send it.
+_UPLOAD = (
+    b'--of-the-form\r\nContent-Disposition: form-data; name="content"; filename="week-1.mp3"\r\n\r\n'
+    b'not quite MPEG\r\n--of-the-form--\r\n'
+)
+_FORM = {'raw': _UPLOAD, 'content_type': 'multipart/form-data; boundary=of-the-form'}
+STAGED = (
+    Step('POST', '/v1/user/token/', 201, 'staged-token-request', 'staged-token-response'),
+    Step('POST', '/v1/schedule/', 201, 'schedule-create-request', 'schedule-response'),
+    Step('GET', '/v1/schedule/', 200, answers='schedules-list-response'),
+    Step('GET', '/v1/schedule/1/', 200),
+    Step('PUT', '/v1/schedule/1/', 200, 'schedule-create-request'),
+    Step('PATCH', '/v1/schedule/1/', 200, 'schedule-update-request', 'schedule-update-response'),
+    Step('GET', '/v1/schedule/1/next/?count=3', 200, answers='schedule-next-response'),
+    Step('POST', '/v1/messageset/', 201, 'messageset-create-request', 'messageset-response'),
+    Step('GET', '/v1/messageset/?short_name=welcome', 200, answers='messagesets-list-response'),
+    Step('GET', '/v1/messageset/1/', 200),
+    Step('PUT', '/v1/messageset/1/', 200, 'messageset-create-request'),
+    Step('PATCH', '/v1/messageset/1/', 200, 'messageset-update-request'),
+    Step('POST', '/v1/binarycontent/', 201, answers='binarycontent-response', **_FORM),
+    Step('GET', '/v1/binarycontent/', 200, answers='binarycontents-list-response'),
+    Step('GET', '/v1/binarycontent/1/', 200),
+    Step('POST', '/v1/message/', 201, 'set-message-create-request', 'set-message-response'),
+    Step('GET', '/v1/message/?messageset=1', 200, answers='set-messages-list-response'),
+    Step('GET', '/v1/message/1/', 200),
+    Step('PUT', '/v1/message/1/', 200, 'set-message-create-request'),
+    Step('PATCH', '/v1/message/1/', 200, 'set-message-update-request'),
+    Step('GET', '/v1/message/1/content', 200, answers='set-message-content-response'),
+    Step('GET', '/v1/messageset/1/messages', 200, answers='messageset-messages-response'),
+    Step('GET', '/v1/messageset_languages/', 200, answers='messageset-languages-response'),
+    Step('POST', '/v1/subscriptions/', 201, 'enrolment-create-request', 'enrolment-response'),
+    Step('GET', '/v1/subscriptions/?active=true&limit=1', 200, answers='enrolments-list-response'),
+    Step('GET', '/v1/subscriptions/{enrolment}/', 200),
+    Step('PUT', '/v1/subscriptions/{enrolment}/', 200, 'enrolment-create-request'),
+    Step('PATCH', '/v1/subscriptions/{enrolment}/', 200, 'enrolment-update-request'),
+    Step('POST', '/v1/subscriptions/request', 201, 'enrolment-request-request', 'staged-accepted-response'),
+    Step('POST', '/v1/subscriptions/{enrolment}/send', 201, answers='staged-accepted-response'),
+    Step('POST', '/v1/subscriptions/{enrolment}/resend', 202, answers='staged-accepted-response'),
+    Step('POST', '/v1/schedule/1/send/', 202, answers='schedule-send-response'),
+    Step('GET', '/v1/failed-tasks/', 200, answers='failed-tasks-list-response'),
+    Step('GET', '/v1/failed-tasks/1/', 200, answers='failed-task-response'),
+    Step('POST', '/v1/failed-tasks/', 201, answers='failed-tasks-requeue-response'),
+    Step('GET', '/metrics/', 200, answers='staged-metrics-response'),
+    Step('POST', '/metrics/', 201, answers='staged-metrics-fire-response'),
+    Step('GET', '/health/', 200, answers='staged-health-response'),
+    Step('POST', '/v1/messageset/', 400, 'messageset-update-request', 'staged-fields-error-response'),
+    Step('DELETE', '/v1/schedule/1/', 409, answers='staged-error-response'),
+    Step('PUT', '/v1/binarycontent/1/', 200, **_FORM),
+    Step('PATCH', '/v1/binarycontent/1/', 200, **_FORM),
+    Step('DELETE', '/v1/binarycontent/1/', 204),
+    Step('DELETE', '/v1/message/1/', 404),
+    Step('DELETE', '/v1/subscriptions/{enrolment}/', 204),
+    Step('DELETE', '/v1/messageset/1/', 409),
+)
+
+STORIES = {'': PUBLIC, '1': V1, '1.1': V1_1, '2': V2, '3': V3, 'buckets': BUCKETS, 'staged': STAGED}
 
 
 def load(name: str):
@@ -261,6 +323,19 @@ class TestSamples(testtools.TestCase):
     def test_v2(self):
         self.tell('2')
 
+    def test_staged_messaging(self):
+        failure = sequences.Failure(
+            1,
+            'shop',
+            '0c4ad2b6-9e07-4c8e-8a8e-2b6ad3a0c1d7',
+            '2d8f2f2c-7d5b-4f0e-9b0e-3a1c3f3f9d11',
+            self.clock(),
+            'The identity store answers 502.',
+            False,
+        )
+        self.service.driver.records.insert(tables.FAILURES, [msgspec.structs.asdict(failure)])
+        self.tell('staged')
+
     def test_v3(self):
         self.service.services.user_messages.write('shop', now=self.clock(), **TOLD)
         self.tell('3')
@@ -277,10 +352,20 @@ class TestSamples(testtools.TestCase):
         first, second, third = (href.rpartition('/')[2] for href in post['resources'])
         claim = load('claim-show-response')['href'].rpartition('/')[2]
         subscription = load('subscription-create-response')['subscription_id']
+        enrolment = load('enrolment-response')['id']
+        file = {'file_token': '0' * 32, 'file_name': 'week-1.mp3'}
         pairs = Pairs()
         for step in STORIES[version]:
             self.clock.advance(step.after)
-            path = step.path.format(first=first, second=second, third=third, claim=claim, subscription=subscription)
+            path = step.path.format(
+                first=first,
+                second=second,
+                third=third,
+                claim=claim,
+                subscription=subscription,
+                enrolment=enrolment,
+                **file,
+            )
             if step.given:
                 getattr(self, step.given)(
                     pairs.translate(subscription), pairs.translate(first), pairs.translate(second)
@@ -320,7 +405,9 @@ class TestSamples(testtools.TestCase):
             **base.HEADERS.get(version, {}),
         }
         body = b''
-        if step.sends:
+        if step.raw:
+            headers['Content-Type'], body = step.content_type, step.raw
+        elif step.sends:
             headers['Content-Type'] = step.content_type
             body = (SAMPLES / f'{step.sends}.json').read_bytes()
         prefix = dialects.APIS[version].path if version else ''

@@ -93,7 +93,7 @@ class TestMaking(SharesTestCase):
 class TestUsing(SharesTestCase):
     def setUp(self):
         super().setUp()
-        self.fields = self.fill()
+        self.fields = self.fill() | self.fill_sequences(base.PROJECT)
 
     def test_what_it_names_can_be_done(self):
         everything = headers_of(

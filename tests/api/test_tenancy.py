@@ -6,6 +6,8 @@ from tests.fixtures import issuer, services, tables
 
 _OWNER = 'project-1'
 _INTRUDER = 'project-2'
+#: Steps that are about a queue, or whose URL may name the project.
+_IN_QUEUES = [row for row in walk.steps() if row[1].version not in ('buckets', 'staged')]
 
 
 class TenancyTestCase(walk.WalkTestCase):
@@ -13,6 +15,8 @@ class TenancyTestCase(walk.WalkTestCase):
 
     def snapshot(self, fields, project):
         """Everything that the owner can see."""
+        if 'schedule_id' in fields:
+            return self.snapshot_sequences(fields, project)
         self.version = '3'
         told = self.get('/messages', project='none' if project is base.ABSENT else project).body
         self.version = 'buckets'
@@ -43,6 +47,21 @@ class TenancyTestCase(walk.WalkTestCase):
             ],
         )
 
+    def snapshot_sequences(self, fields, project):
+        self.version = 'staged'
+        return [
+            self.get(path.format(**fields), project=project, status=200).body
+            for path in (
+                '/v1/schedule/',
+                '/v1/messageset/',
+                '/v1/messageset/{messageset_id}/messages',
+                '/v1/message/',
+                '/v1/binarycontent/',
+                '/v1/subscriptions/',
+                '/v1/failed-tasks/',
+            )
+        ]
+
     def assert_kept_out(self, step, fields, owner=_OWNER, **intruder):
         """The request leads the intruder to nothing of the owner's, and changes nothing there."""
         answer = self.take_in_vain(step, fields, owner, **intruder)
@@ -52,6 +71,8 @@ class TenancyTestCase(walk.WalkTestCase):
             self.assertEqual(404, answer.status_int)
         if '{bucket_key}' in step.route:
             self.assertEqual(404, answer.status_int)
+        if step.version == 'staged' and '{' in step.route:
+            self.assertIn(answer.status_int, (400, 404))
         if '{user_message_id}' in step.route:
             self.assertIn(answer.status_int, (400, 404))
         if '{project_id}' in step.route:
@@ -72,9 +93,9 @@ class KeptOut(tables.Tables):
 
     @tables.each(*walk.steps())
     def test_ids_of_another_project_lead_nowhere(self, step):
-        self.assert_kept_out(step, self.fill(), project=_INTRUDER)
+        self.assert_kept_out(step, self.fill_for(step), project=_INTRUDER)
 
-    @tables.each(*walk.steps())
+    @tables.each(*_IN_QUEUES)
     def test_they_lead_nowhere_in_a_queue_of_the_same_name(self, step):
         fields = self.fill()
         self.make_queue(project=_INTRUDER)
@@ -87,11 +108,11 @@ class TestEveryRoute(KeptOut, TenancyTestCase):
         fields = super().fill(project)
         return fields | {'project_id': fields['project_id'] or 'none'}
 
-    @tables.each(*[row for row in walk.steps() if row[1].version != 'buckets'])
+    @tables.each(*_IN_QUEUES)
     def test_a_header_does_not_open_the_project_of_a_url(self, step):
         self.assert_kept_out(step, self.fill(), project=_OWNER, prefix=f'/{_INTRUDER}')
 
-    @tables.each(*walk.steps())
+    @tables.each(*_IN_QUEUES)
     def test_queues_without_a_project_belong_to_no_project(self, step):
         self.version = '1'
         fields = self.fill(base.ABSENT)
@@ -121,16 +142,16 @@ class TestEveryRouteWithTokens(KeptOut, TenancyTestCase):
         claims = {'X-Auth-Token': self.tokens[project], 'X-Roles': 'admin', 'X-Service-Roles': 'admin'}
         return super().request(method, path, body, project=_OWNER, headers={**(headers or {}), **claims}, **options)
 
-    @tables.each(*[row for row in walk.steps() if row[1].version != 'buckets'])
+    @tables.each(*_IN_QUEUES)
     def test_the_project_of_a_url_is_found_by_its_own_tokens_only(self, step):
         answer = self.take_in_vain(step, self.fill(), _OWNER, project=_INTRUDER, prefix=f'/{_OWNER}')
         self.assertEqual(400 if step.version == '3' else 404, answer.status_int)
 
     @tables.each(*walk.steps())
     def test_without_a_token_there_is_nothing(self, step):
-        fields = self.fill()
-        # Buckets have no projects in their paths.
-        for prefix in ('',) if step.version == 'buckets' else ('', f'/{_OWNER}'):
+        fields = self.fill_for(step)
+        # Buckets and staged messaging have no projects in their paths.
+        for prefix in ('',) if step.version in ('buckets', 'staged') else ('', f'/{_OWNER}'):
             answer = self.take_in_vain(step, fields, _OWNER, project=base.ABSENT, prefix=prefix)
             self.assertEqual(401, answer.status_int)
 

@@ -6,9 +6,12 @@ Whoever adds a route that takes a body or ids is told by the tests that walk to 
 import itertools
 import typing
 
+import msgspec
+
 from queueservice.api import routes
 from queueservice.api.resources import base as resources
-from queueservice.model import captures, deliveries, user_messages
+from queueservice.model import captures, deliveries, sequences, user_messages
+from queueservice.storage import tables
 from tests.api import base
 from tests.fixtures import deliveries as fixtures
 
@@ -47,6 +50,13 @@ _ASKED = {
         f'{_DELIVERIES}?outcome=failed&since=2001-02-03T04:05:06Z&marker=',
         f'{_DELIVERIES}?message_id={{message_id}}',
     ),
+    ('GET', '/v1/messageset/'): ('/v1/messageset/?limit=1&offset=0&short_name=used&content_type=text',),
+    ('GET', '/v1/message/'): ('/v1/message/?messageset={messageset_id}&sequence_number=1&lang=eng',),
+    ('GET', '/v1/subscriptions/'): (
+        '/v1/subscriptions/',
+        '/v1/subscriptions/?messageset={messageset_id}&schedule={schedule_id}&active=true&created_after=2020-01-01',
+        '/v1/subscriptions/?metadata_has_key=secret&metadata_not_has_key=b&messageset_contains=e',
+    ),
     ('GET', '/messages'): (
         '/messages',
         '/messages?limit=1&marker={user_message_id}',
@@ -60,7 +70,10 @@ _ASKED = {
     ),
 }
 
-#: What to send. A PUT, POST or PATCH that is not here stops the walk.
+_ENROLMENT = b'{"identity":"i","messageset":{messageset_id},"lang":"eng","schedule":{schedule_id}}'
+_UPLOAD = b'--a boundary\r\nContent-Disposition: form-data; name="content"; filename="a"\r\n\r\nx\r\n--a boundary--\r\n'
+
+#: What to send. Fields stand in it as in paths. A PUT, POST or PATCH that is not here stops the walk.
 _SENT = {
     ('PUT', _QUEUE): b'{"a":1}',
     ('PATCH', _QUEUE): b'[{"op":"add","path":"/metadata/walked","value":1}]',
@@ -82,6 +95,30 @@ _SENT = {
     ('POST', f'{_BUCKET_MESSAGES}/{{uuid}}/replay'): b'',
     ('POST', '/{bucket_key}/collections'): b'{"name":"walked"}',
     ('PUT', f'{_COLLECTION}/{{uuid}}'): b'{"rank":1}',
+    ('POST', '/v1/schedule/'): b'{"minute":"0"}',
+    ('PUT', '/v1/schedule/{schedule_id}/'): b'{"minute":"1"}',
+    ('PATCH', '/v1/schedule/{schedule_id}/'): b'{"hour":"2"}',
+    ('POST', '/v1/schedule/{schedule_id}/send/'): b'',
+    ('POST', '/v1/messageset/'): b'{"short_name":"walked","default_schedule":{schedule_id}}',
+    ('PUT', '/v1/messageset/{messageset_id}/'): b'{"short_name":"walked","default_schedule":{schedule_id}}',
+    ('PATCH', '/v1/messageset/{messageset_id}/'): b'{"next_set":{messageset_id}}',
+    ('POST', '/v1/message/'): b'{"messageset":{messageset_id},"sequence_number":9,"lang":"eng","text_content":"x"}',
+    ('PUT', '/v1/message/{setmessage_id}/'): (
+        b'{"messageset":{messageset_id},"sequence_number":8,"lang":"eng","binary_content":{file_id}}'
+    ),
+    ('PATCH', '/v1/message/{setmessage_id}/'): b'{"text_content":"y"}',
+    ('POST', '/v1/binarycontent/'): _UPLOAD,
+    ('PUT', '/v1/binarycontent/{file_id}/'): _UPLOAD,
+    ('PATCH', '/v1/binarycontent/{file_id}/'): _UPLOAD,
+    ('POST', '/v1/subscriptions/'): _ENROLMENT,
+    ('POST', '/v1/subscriptions/request'): b'{"data":' + _ENROLMENT + b'}',
+    ('PUT', '/v1/subscriptions/{enrolment_id}/'): _ENROLMENT,
+    ('PATCH', '/v1/subscriptions/{enrolment_id}/'): b'{"active":false}',
+    ('POST', '/v1/subscriptions/{enrolment_id}/send'): b'null',
+    ('POST', '/v1/subscriptions/{enrolment_id}/resend'): b'null',
+    ('POST', '/v1/failed-tasks/'): b'null',
+    ('POST', '/v1/user/token/'): b'{"email":"bob@example.org"}',
+    ('POST', '/metrics/'): b'',
 }
 
 
@@ -183,14 +220,54 @@ class WalkTestCase(base.ApiTestCase):
         services.collections.put(project, bucket.key, collection.id, exchange.id)
         return bucket.key, exchange.id, collection.id
 
+    def fill_for(self, step, project=base.PROJECT):
+        """Make what the request of `step` is about; its fields."""
+        return self.fill_sequences(project) if step.version == 'staged' else self.fill(project)
+
+    def fill_sequences(self, project):
+        """Make a course with a file and somebody who takes it, a failure, and what may be deleted beside them."""
+        services = self.service.services
+        used, free = (services.schedules.create(project, {'minute': '0'}).id for _ in range(2))
+        names = {'notes': self.SECRET, 'default_schedule': used}
+        used_set, free_set = (
+            services.message_sets.create(project, {'short_name': name, **names}).id for name in ('used', 'free')
+        )
+        file = services.files.create(project, 'a', self.SECRET.encode(), 'http://localhost').id
+        message = {'messageset': free_set, 'sequence_number': 1, 'lang': 'eng', 'text_content': self.SECRET}
+        message_id = services.set_messages.create(project, message | {'binary_content': file}).id
+        enrolment = {'identity': self.SECRET, 'messageset': used_set, 'lang': 'eng', 'schedule': used}
+        enrolment_id = services.enrolments.create(project, enrolment).id
+        failure_id = 1 if project == base.PROJECT else 2
+        failure = sequences.Failure(failure_id, project, enrolment_id, enrolment_id, 0.0, self.SECRET, False)
+        self.service.driver.records.insert(tables.FAILURES, [msgspec.structs.asdict(failure)])
+        return {
+            'schedule_id': free,
+            'messageset_id': free_set,
+            'setmessage_id': message_id,
+            'file_id': file,
+            'enrolment_id': enrolment_id,
+            'failure_id': failure_id,
+        }
+
     def take(self, step, fields, project=base.PROJECT, prefix=''):
         """Send the request of `step`; the answer, whatever it is."""
         self.version = step.version
         return self.request(
             step.method,
             prefix + step.asked.format(**fields),
-            step.sent,
-            headers={'Content-Type': base.PATCH if step.sent.startswith(b'[{"op"') else 'application/json'},
+            self.spell(step.sent, fields),
+            headers={'Content-Type': _type_of(step.sent)},
             project=project,
             status=base.ANY,
         )
+
+    def spell(self, sent, fields):
+        for name, value in fields.items():
+            sent = sent.replace(b'{%b}' % name.encode(), str(value).encode())
+        return sent
+
+
+def _type_of(sent):
+    if sent.startswith(b'[{"op"'):
+        return base.PATCH
+    return 'multipart/form-data; boundary="a boundary"' if sent == _UPLOAD else 'application/json'

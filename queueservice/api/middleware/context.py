@@ -156,10 +156,7 @@ class ContextMiddleware:
         elif of_header is not None:
             project = queues.check_project(decode(of_header))
         elif dialect.project_required:
-            raise falcon.HTTPBadRequest(
-                title='Project-Id Missing',
-                description='The header X-Project-Id was missing. Set it to your project id.',
-            )
+            raise dialect.refuse_nobody()
         else:
             namespace, project = queues.SHARED, ''
         if who is None:

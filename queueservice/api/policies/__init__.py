@@ -9,6 +9,7 @@ from queueservice.api.policies import (
     messages,
     projects,
     queues,
+    sequences,
     subscriptions,
     user_messages,
 )
@@ -24,6 +25,7 @@ _MODULES = (
     user_messages,
     buckets,
     collections,
+    sequences,
 )
 
 

@@ -1,0 +1,243 @@
+"""The documents of staged messaging: schedules, message sets with their messages and files, subscriptions.
+
+Fields of a document that is sent are optional where they have a default; a PATCH may leave out the others, too.
+"""
+
+import typing
+
+import msgspec
+
+from queueservice.model import sequences
+
+Unset = msgspec.UNSET
+
+Id = typing.Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+#: Whole numbers that are no ids.
+Number = typing.Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+Language = typing.Annotated[str, msgspec.Meta(min_length=1, max_length=6)]
+Cron = typing.Annotated[str, msgspec.Meta(max_length=64)]
+ContentType = typing.Literal['text', 'audio']
+ProcessStatus = typing.Literal[-2, -1, 0, 1, 2]
+#: An object with anything in it.
+Metadata = dict[str, msgspec.Raw]
+Time = typing.Annotated[str, msgspec.Meta(extra_json_schema={'format': 'date-time'})]
+
+
+class ScheduleIn(msgspec.Struct):
+    minute: Cron = '*'
+    hour: Cron = '*'
+    day_of_week: Cron = '*'
+    day_of_month: Cron = '*'
+    month_of_year: Cron = '*'
+
+
+class ScheduleOut(msgspec.Struct):
+    id: int
+    minute: str
+    hour: str
+    day_of_week: str
+    day_of_month: str
+    month_of_year: str
+
+
+class RunsOut(msgspec.Struct):
+    """When a schedule runs next; fewer times where there are no more within 50 years."""
+
+    results: list[Time]
+
+
+class MessageSetIn(msgspec.Struct):
+    short_name: typing.Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    default_schedule: Id
+    label: typing.Annotated[str, msgspec.Meta(max_length=100)] = ''
+    content_type: ContentType = 'text'
+    notes: str | None = None
+    next_set: Id | None = None
+    channel: typing.Annotated[str, msgspec.Meta(max_length=64)] | None = None
+
+
+class MessageSetOut(msgspec.Struct):
+    id: int
+    short_name: str
+    label: str
+    content_type: str
+    notes: str | None
+    next_set: int | None
+    default_schedule: int
+    channel: str | None
+    created_at: Time
+    updated_at: Time
+
+
+class FileOut(msgspec.Struct):
+    id: int
+    content: str
+
+
+class FileIn(msgspec.Struct):
+    """A form: the file is its part "content"."""
+
+    content: typing.Annotated[str, msgspec.Meta(extra_json_schema={'contentMediaType': 'application/octet-stream'})]
+
+
+class SetMessageIn(msgspec.Struct):
+    """A message of a set. It needs a text or a file."""
+
+    messageset: Id
+    sequence_number: Number
+    lang: Language
+    metadata: Metadata = {}
+    text_content: str | None = None
+    binary_content: Id | None = None
+
+
+class SetMessageOut(msgspec.Struct):
+    id: int
+    messageset: int
+    sequence_number: int
+    lang: str
+    text_content: str | None
+    binary_content: int | None
+    metadata: msgspec.Raw
+    created_at: Time
+    updated_at: Time
+
+
+class SetMessageContentOut(msgspec.Struct):
+    id: int
+    messageset: int
+    sequence_number: int
+    lang: str
+    text_content: str | None
+    binary_content: FileOut | None
+    created_at: Time
+    updated_at: Time
+
+
+class MessageSetMessagesOut(msgspec.Struct):
+    id: int
+    short_name: str
+    notes: str | None
+    next_set: int | None
+    default_schedule: int
+    messages: list[SetMessageContentOut]
+    created_at: Time
+    updated_at: Time
+
+
+class EnrolmentIn(msgspec.Struct):
+    identity: typing.Annotated[str, msgspec.Meta(min_length=1, max_length=36)]
+    messageset: Id
+    lang: Language
+    schedule: Id
+    version: Number = 1
+    next_sequence_number: Number = 1
+    initial_sequence_number: Number = 1
+    active: bool = True
+    completed: bool = False
+    process_status: ProcessStatus = sequences.READY
+    metadata: Metadata | None = None
+
+
+class EnrolmentRequestIn(msgspec.Struct):
+    data: EnrolmentIn
+
+
+class EnrolmentOut(msgspec.Struct):
+    id: str
+    url: str
+    version: int
+    identity: str
+    messageset: int
+    next_sequence_number: int
+    initial_sequence_number: int
+    lang: str
+    active: bool
+    completed: bool
+    schedule: int
+    process_status: int
+    metadata: msgspec.Raw | None
+    created_at: Time
+    updated_at: Time
+    messageset_label: str | None
+
+
+class FailedTaskOut(msgspec.Struct):
+    url: str
+    id: int
+    subscription: str
+    subscription_id: str
+    task_id: str
+    initiated_at: Time
+    reason: str
+
+
+class PageOut(msgspec.Struct):
+    count: int
+    next: str | None
+    previous: str | None
+
+
+class SchedulesOut(PageOut):
+    results: list[ScheduleOut]
+
+
+class MessageSetsOut(PageOut):
+    results: list[MessageSetOut]
+
+
+class SetMessagesOut(PageOut):
+    results: list[SetMessageOut]
+
+
+class FilesOut(PageOut):
+    results: list[FileOut]
+
+
+class EnrolmentsOut(PageOut):
+    results: list[EnrolmentOut]
+
+
+class FailedTasksOut(PageOut):
+    results: list[FailedTaskOut]
+
+
+class AcceptedOut(msgspec.Struct):
+    accepted: bool
+    reason: str | msgspec.UnsetType = Unset
+
+
+class RequeuedOut(msgspec.Struct):
+    requeued_failed_tasks: bool
+
+
+class UserIn(msgspec.Struct):
+    email: typing.Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+
+
+class UserOut(msgspec.Struct):
+    token: str
+
+
+class MetricsOut(msgspec.Struct):
+    metrics_available: list[str]
+
+
+class MetricsFiredOut(msgspec.Struct):
+    scheduled_metrics_initiated: bool
+
+
+class HealthResultOut(msgspec.Struct):
+    database: str
+    version: str
+
+
+class HealthOut(msgspec.Struct):
+    up: bool
+    result: HealthResultOut
+
+
+class DetailOut(msgspec.Struct):
+    """What was wrong with the request; where fields were, an object of lists of sentences by their names."""
+
+    detail: str
