@@ -80,7 +80,10 @@ _DESCRIPTION = """Message queues over HTTP, for many projects at once, with the 
 
 `/v2` is the current version; the others are there for older clients. The project may stand behind the version, as in
 `/v2/{project_id}/queues`, and then counts instead of the header. Fields and parameters that are not known are passed
-over. Pre-signed URLs (`POST /v2/queues/{queue_name}/share`) open some routes of one queue without a token."""
+over. Pre-signed URLs (`POST /v2/queues/{queue_name}/share`) open some routes of one queue without a token.
+
+`/v3` is not a version of it but the API of OpenStack's block storage messages: what a project is told when a delivery
+was given up."""
 
 
 @functools.lru_cache(maxsize=8)

@@ -10,7 +10,7 @@ from queueservice.storage import errors as storage_errors
 #: Seconds for which they are kept where the operator does not say.
 DEFAULT_TTL = 30 * 24 * 3600
 
-#: How many a project may have for being sorted otherwise than by time or id.
+#: How many a project may have for being sorted otherwise than there is an index for.
 MOST_SORTED = 10_000
 
 #: What lists can be narrowed by.
@@ -21,7 +21,8 @@ ORDERS = ('id', 'created_at', 'expires_at', *FILTERS)
 #: Filters by something else than this find nothing: nobody has to look.
 _EVER = {'resource_type': user_messages.RESOURCE_TYPES, 'message_level': user_messages.LEVELS}
 
-_BY_TIME, _BY_ID = ['created_at', 'id'], ['id']
+#: The orders, in one direction, of which a page costs the same however much is in front of it and behind.
+_INDEXED = {index[1:] for index in tables.USER_MESSAGES.indexes}
 
 
 class UserMessages:
@@ -97,7 +98,7 @@ class UserMessages:
     ) -> list[user_messages.UserMessage]:
         """List what the project has been told and has not deleted.
 
-        A page costs the same wherever it begins, and however many there are, if the order is by `created_at` or `id`.
+        A page costs the same wherever it begins, and however many there are, if there is an index for the order.
 
         :param order: (one of ORDERS, descending), ...: completed by `created_at` and `id`, in the first's direction.
         :param filters: values by names of FILTERS.
@@ -113,7 +114,7 @@ class UserMessages:
         filters = filters or {}
         now = self._clock()
         order = _complete(order)
-        fields = [field for field, _ in order]
+        fields = tuple(field for field, _ in order)
         where = [
             records.Condition('project', '=', project),
             *(records.Condition(field, '=', value) for field, value in filters.items()),
@@ -125,19 +126,18 @@ class UserMessages:
             after = tuple(last[field] for field in (*fields, 'id'))
         if limit == 0 or any(filters.get(field, known[0]) not in known for field, known in _EVER.items()):
             return []
-        if (fields not in (_BY_TIME, _BY_ID) or len({descending for _, descending in order}) > 1) and self._is_long(
-            where
-        ):
+        is_indexed = fields in _INDEXED and len({descending for _, descending in order}) == 1
+        if not is_indexed and self._is_long(where):
             raise errors.ParameterInvalid(
-                description=f'More than {MOST_SORTED} messages cannot be sorted like this. Sort by "created_at" or '
-                '"id", or let filters choose fewer.'
+                description=f'More than {MOST_SORTED} messages cannot be sorted like this. Sort by "created_at", "id", '
+                '"event_id", "request_id" or "resource_uuid" alone, or let filters choose fewer.'
             )
         query = records.Query(
             where=tuple(where),
             order=order,
             after=after,
             offset=offset,
-            limit=min(limit, limits_module.MOST_USER_MESSAGES),
+            limit=limit,
         )
         return [_unpack(record) for record in self._records.find(tables.USER_MESSAGES, query).records]
 

@@ -2,7 +2,7 @@
 
 import falcon
 
-from queueservice.api import media, microversions, operations
+from queueservice.api import dialects, media, microversions, operations
 from queueservice.api.resources import base
 from queueservice.api.schemas import home as schemas
 
@@ -35,7 +35,7 @@ class Versions(base.PublicResource):
 class VolumeVersion(base.PublicResource):
     """The version of the block storage API, as its clients look for it."""
 
-    PATH = '/v3'
+    PATH = dialects.FAMILIES['3'].path
 
     @staticmethod
     def operations(dialect=None):

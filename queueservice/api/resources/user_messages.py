@@ -5,7 +5,7 @@ from urllib import parse
 
 import falcon
 
-from queueservice.api import media, microversions, operations, params
+from queueservice.api import dialects, media, microversions, operations, params
 from queueservice.api.resources import base
 from queueservice.api.schemas import user_messages as schemas
 from queueservice.model import errors, limits
@@ -96,7 +96,8 @@ class UserMessageItem(base.Resource):
 
 
 def _show(req, message):
-    path = f'{req.context.caller.base}/messages/{message.id}'
+    base_path = req.context.caller.base  # the version, and perhaps the project
+    project = base_path.removeprefix(dialects.FAMILIES['3'].path)
     shown = schemas.UserMessageOut(
         id=message.id,
         event_id=message.event_id,
@@ -106,8 +107,8 @@ def _show(req, message):
         guaranteed_until=_timestamp(message.expires_at),
         request_id=message.request_id,
         links=[
-            schemas.LinkOut('self', req.prefix + path),
-            schemas.LinkOut('bookmark', req.prefix + path.removeprefix('/v3')),
+            schemas.LinkOut('self', f'{req.prefix}{base_path}/messages/{message.id}'),
+            schemas.LinkOut('bookmark', f'{req.prefix}{project}/messages/{message.id}'),
         ],
     )
     if message.resource_type:

@@ -1,11 +1,16 @@
 """User messages on each driver that needs no server of its own: told once, kept for a time, listed at a flat cost."""
 
 import tempfile
+import time
+from unittest import mock
 
 import testtools
 
+from queueservice import bootstrap
+from queueservice.conf import opts
 from queueservice.model import errors, limits
 from queueservice.services import user_messages
+from queueservice.storage import errors as storage_errors
 from queueservice.storage import records, tables
 from tests.fixtures import drivers, services
 
@@ -65,6 +70,24 @@ class TestWriting(UserMessagesTestCase):
         self.assertEqual([], self.ids())
         self.assertRaises(errors.NotFound, self.told.get, 'p', message_id)
         self.assertRaises(errors.NotFound, self.told.delete, 'p', message_id)
+
+    def test_of_two_who_delete_it_at_once_one_is_told_that_it_is_gone(self):
+        self.write()
+        [message_id] = self.ids()
+        with mock.patch.object(self.driver.records, 'replace', return_value=[storage_errors.Stale()]):
+            self.assertRaises(errors.NotFound, self.told.delete, 'p', message_id)
+        self.told.delete('p', message_id)
+
+
+class TestTtl(testtools.TestCase):
+    def test_the_operator_says_for_how_long(self):
+        with tempfile.NamedTemporaryFile('w', suffix='.conf') as file:
+            file.write('[user_messages]\nttl = 77\n')
+            file.flush()
+            told = bootstrap.load_services(opts.load([file.name]), drivers.build_memory()).user_messages
+        now = time.time()
+        told.write('p', 'message', 'timeout', 'SUBSCRIPTION', 's', None, now, 'delivery')
+        self.assertEqual(now + 77, told.page('p')[0].expires_at)
 
 
 class TestEnd(UserMessagesTestCase):
@@ -165,13 +188,19 @@ class TestPages(UserMessagesTestCase):
     def test_too_many_are_sorted_by_an_index_only(self):
         self.told = user_messages.UserMessages(_Long(self.driver), limits.Limits(), _TTL, self.clock)
         for order in (
-            (('event_id', True),),
+            (('resource_type', True),),
+            (('event_id', True), ('created_at', False)),
             (('created_at', True), ('event_id', True)),
             (('created_at', True), ('id', False)),
         ):
             refusal = self.assertRaises(errors.ParameterInvalid, self.ids, order=order)
             self.assertIn('More than 10000 messages', str(refusal))
-        for order in ((('created_at', False),), (('id', True),), (('created_at', True), ('id', True))):
+        for order in (
+            (('created_at', False),),
+            (('id', True),),
+            (('created_at', True), ('id', True)),
+            (('event_id', False),),
+        ):
             self.assertEqual(9, len(self.ids(order=order)))
 
 
@@ -180,6 +209,26 @@ class TestPagesOnSqlite(TestPages):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         return drivers.build_sqlite(folder.name, synchronous='normal')
+
+    def test_pages_are_read_in_the_order_of_an_index(self):
+        """So a page costs the same however much is behind it."""
+        indexed = ('created_at', 'id', 'resource_uuid', 'request_id', 'event_id')
+        for field in indexed:
+            for descending in (False, True):
+                self.assertNotIn('TEMP B-TREE', self.explain(((field, descending),), {}), field)
+        for field in indexed[2:]:
+            self.assertNotIn('TEMP B-TREE', self.explain((('created_at', True),), {field: 'x'}), field)
+        self.assertIn('TEMP B-TREE', self.explain((('resource_type', True),), {}))
+
+    def explain(self, order, filters):
+        """How SQLite goes about a page."""
+        statements = []
+        read = self.driver.records._database.read
+        read(lambda connection: connection.set_trace_callback(statements.append))
+        self.told.page('p', order=order, filters=filters)
+        read(lambda connection: connection.set_trace_callback(None))
+        [statement] = [one for one in statements if ' ORDER BY ' in one]
+        return str(read(lambda connection: connection.execute(f'EXPLAIN QUERY PLAN {statement}').fetchall()))
 
 
 class _Long:
