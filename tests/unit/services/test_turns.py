@@ -2,6 +2,8 @@
 
 import base64
 import concurrent.futures
+import contextlib
+import itertools
 import tempfile
 import threading
 
@@ -17,6 +19,7 @@ from queueservice.storage import errors as storage_errors
 from queueservice.storage import messages as store
 from queueservice.storage import records, tables
 from tests.fixtures import clock, drivers, faulty, mongodb, subscribers, subscriptions
+from tests.fixtures import tables as tables_of_cases
 
 KEY = queues.QueueKey(queues.PROJECT, 'project-1', 'demo')
 RULES = deliveries.Rules()
@@ -217,6 +220,38 @@ class TestOnSqlite(Core, TurnsTestCase):
 class TestOnMongodb(Core, TurnsTestCase):
     def make_driver(self):
         return mongodb.build_driver(self)
+
+
+class TestInterruptions(tables_of_cases.Tables, TurnsTestCase):
+    @tables_of_cases.each(('before it is done', False), ('before its end is known', True))
+    def test_whichever_call_of_the_store_is_cut_off(self, is_late):
+        """The way of a message ends, and with one record, whatever is done again."""
+        for number in itertools.count(1):
+            self.begin_anew()
+            subscription = self.subscribe()
+            (message_id,) = self.post()
+            self.driver.calls.clear()
+            self.driver.fail(on_call=number, late=is_late)
+            for _ in range(2):
+                with contextlib.suppress(storage_errors.Unavailable):
+                    self.work()
+            calls = len(self.driver.calls)
+            self.driver.heal()
+            for _ in range(3):
+                self.run_on(30)
+            delivery_id = deliveries.delivery_id(subscription.id, message_id)
+            self.assertEqual({delivery_id}, {push.delivery_id for push in self.sender.pushes}, f'call {number}')
+            self.assertEqual([delivery_id], list(self.records()))
+            self.assertEqual((0, None), (self.stats(subscription).total, self.lane(subscription).due_at))
+            if number > calls:
+                break
+        self.assertGreater(number, 20)
+
+    def begin_anew(self):
+        self.driver = faulty.Driver(self.make_driver())
+        self.sender = subscribers.Sender()
+        self.build()
+        self.services.queues.create(KEY, {})
 
 
 class TestOutcomes(TurnsTestCase):

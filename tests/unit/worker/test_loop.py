@@ -1,0 +1,122 @@
+"""The loop of a worker, in threads, on the memory driver."""
+
+import threading
+import time
+
+import msgspec
+import testtools
+
+from queueservice import bootstrap
+from queueservice.delivery import base
+from queueservice.model import deliveries, messages, queues
+from queueservice.storage import messages as store
+from queueservice.worker import loop
+from tests.fixtures import faulty, subscribers
+
+KEY = queues.QueueKey(queues.PROJECT, 'project-1', 'demo')
+
+
+class TestWorker(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.driver = faulty.Driver()
+        self.arrived = threading.Semaphore(0)
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.sender = subscribers.Sender(self.answer)
+        rules = deliveries.Rules(timeout=1)
+        self.services = bootstrap.build_services(self.driver, senders={'http': self.sender}, delivery=rules)
+        self.services.queues.create(KEY, {})
+        self.subscription = subscribers.subscribe(self.services, KEY, time.time())
+        self.worker = bootstrap.build_worker(self.services)
+        self.addCleanup(self.worker.stop)
+        self.addCleanup(self.go_on.set)
+
+    def answer(self, push):
+        self.arrived.release()
+        self.go_on.wait(5)
+        return base.Result(ok=True, status=200)
+
+    def post(self, *bodies):
+        posted = [messages.Posted(msgspec.Raw(body), 300) for body in bodies]
+        self.services.messages.post(KEY, posted, b'', size=10)
+
+    def assert_arrives(self):
+        self.assertTrue(self.arrived.acquire(timeout=10))
+
+    def test_what_is_posted_is_delivered(self):
+        self.worker.start()
+        for _ in range(3):
+            self.post(b'1')
+            self.assert_arrives()
+        self.assertTrue(self.worker.is_alive())
+
+    def test_it_outlives_an_outage_of_the_store(self):
+        self.worker.start()
+        self.driver.fail()
+        self.assertTrue(_wait_for(lambda: len(self.driver.calls) > 5))
+        self.driver.heal()
+        self.post(b'1')
+        self.assert_arrives()
+
+    def test_it_outlives_what_nobody_expects(self):
+        healthy = self.services.notifications.dispatch
+        has_failed = threading.Event()
+
+        def dispatch(shard, now):
+            self.services.notifications.dispatch = healthy
+            has_failed.set()
+            raise ZeroDivisionError
+
+        self.services.notifications.dispatch = dispatch
+        self.worker.start()
+        self.assertTrue(has_failed.wait(5))
+        self.post(b'1')
+        self.assert_arrives()
+        self.assertTrue(self.worker.is_alive())
+
+    def test_it_hands_back_what_it_holds_when_it_stops(self):
+        self.go_on.clear()
+        self.post(b'1', b'2', b'3')
+        self.worker.start()
+        self.assert_arrives()
+        threading.Timer(0.1, self.go_on.set).start()
+        self.assertTrue(self.worker.stop())
+        self.assertEqual(1, len(self.sender.pushes))
+        queue = self.services.queues.find(deliveries.lane_key('project-1', self.subscription.id))
+        page = self.driver.messages.select(queue, store.Selection(), time.time())
+        self.assertEqual([b'', b''], [message.state for message in page.messages])
+        self.assertIsNone(self.services.lanes.find([self.subscription.id])[self.subscription.id].leased_by)
+
+    def test_an_attempt_that_does_not_end_does_not_keep_it(self):
+        self.go_on.clear()
+        self.worker.grace = 0.1
+        self.post(b'1')
+        self.worker.start()
+        self.assert_arrives()
+        self.assertFalse(self.worker.stop())
+
+    def test_it_knows_that_a_thread_has_died(self):
+        def die():
+            raise SystemExit
+
+        self.worker._dispatch = die
+        self.worker.start()
+        self.assertTrue(_wait_for(lambda: not self.worker.is_alive()))
+
+    def test_idle_looks_become_rarer(self):
+        self.worker.start()
+        time.sleep(0.2)
+        self.driver.calls.clear()
+        time.sleep(0.2)
+        looks = self.driver.calls.count('records.find') // deliveries.OUTBOXES
+        self.assertLessEqual(looks, 0.2 / loop.LEAST_PAUSE)
+
+
+def _wait_for(condition):
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
