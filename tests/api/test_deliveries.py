@@ -2,7 +2,7 @@
 
 import msgspec
 
-from queueservice.model import deliveries, messages
+from queueservice.model import captures, deliveries, messages
 from queueservice.storage import messages as store
 from tests.api import base
 from tests.fixtures import deliveries as fixtures
@@ -115,6 +115,7 @@ class TestShowing(DeliveriesTestCase):
                 'error': 'timeout',
                 'reason': 'The subscriber did not answer in time.',
                 'request_id': 'req-1',
+                'bucket_key': captures.bucket_key(base.PROJECT, 'demo'),
             },
             shown,
         )

@@ -4,7 +4,7 @@ import base64
 
 import msgspec
 
-from queueservice.model import deliveries, limits, queues, quotas
+from queueservice.model import captures, deliveries, limits, queues, quotas
 from queueservice.storage import errors, records, tables
 from queueservice.storage import messages as store
 from tests.api import base, test_shares
@@ -82,6 +82,7 @@ class TestMaking(SubscriptionsTestCase):
                     'last_error': None,
                     'next_at': None,
                 },
+                'bucket_key': captures.bucket_key(base.PROJECT, 'demo'),
             },
             self.subscription(answer.json['subscription_id']),
         )

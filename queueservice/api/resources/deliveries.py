@@ -7,7 +7,7 @@ from queueservice.api import links, media, operations, params
 from queueservice.api.resources import base
 from queueservice.api.schemas import deliveries as schemas
 from queueservice.api.schemas import messages as messages_schemas
-from queueservice.model import deliveries, errors, messages
+from queueservice.model import captures, deliveries, errors, messages
 
 _REDELIVER = msgspec.json.Decoder(schemas.RedeliverIn)
 
@@ -36,7 +36,8 @@ class DeliveryCollection(base.Resource):
             limit=_LIMIT.read(req),
         )
         path = f'{links.subscription(req, queue_name, subscription_id)}/deliveries'
-        answer = schemas.DeliveriesOut([_show(path, one) for one in listed.deliveries], [])
+        bucket_key = captures.bucket_key(*req.context.queue[1:])
+        answer = schemas.DeliveriesOut([_show(path, one, bucket_key) for one in listed.deliveries], [])
         if listed.marker is not None:
             answer.links.append(messages_schemas.Link(links.next_page(req, path, listed.marker)))
         resp.data = media.encode(answer)
@@ -55,7 +56,7 @@ class DeliveryItem(base.Resource):
     def on_get(self, req, resp, queue_name, subscription_id, delivery_id):
         delivery = self.services.deliveries.get(req.context.queue, subscription_id, delivery_id)
         path = f'{links.subscription(req, queue_name, subscription_id)}/deliveries'
-        resp.data = media.encode(_show(path, delivery))
+        resp.data = media.encode(_show(path, delivery, captures.bucket_key(*req.context.queue[1:])))
 
     def on_delete(self, req, resp, queue_name, subscription_id, delivery_id):
         self.services.deliveries.drop(req.context.queue, subscription_id, delivery_id)
@@ -102,7 +103,7 @@ def _read_since(wanted):
     return since
 
 
-def _show(path, delivery):
+def _show(path, delivery, bucket_key):
     return schemas.DeliveryRecordOut(
         delivery_id=delivery.id,
         href=f'{path}/{delivery.id}',
@@ -118,6 +119,7 @@ def _show(path, delivery):
         error=delivery.error,
         reason=deliveries.ERRORS.get(delivery.error),
         request_id=delivery.request_id or None,
+        bucket_key=bucket_key,
     )
 
 

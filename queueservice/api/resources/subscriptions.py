@@ -7,7 +7,7 @@ from queueservice.api import links, media, operations, params
 from queueservice.api.resources import base
 from queueservice.api.schemas import messages as messages_schemas
 from queueservice.api.schemas import subscriptions as schemas
-from queueservice.model import errors, messages, subscriptions
+from queueservice.model import captures, errors, messages, subscriptions
 
 _LIMIT = params.Integer('limit', 'The most subscriptions of the page.', 'subscription_page')
 
@@ -128,6 +128,7 @@ def _show(shown):
         options=one.options,
         confirmed=one.confirmed,
         delivery=_show_lane(shown.lane, shown.now),
+        bucket_key=captures.bucket_key(one.queue.project, one.queue.name),
     )
 
 

@@ -26,6 +26,7 @@ class DeliveryRecordOut(msgspec.Struct):
     error: str | None
     reason: str | None  # `error` in a sentence
     request_id: str | None
+    bucket_key: str  # of the bucket in which its attempts are captured
 
 
 class DeliveriesOut(msgspec.Struct):

@@ -61,6 +61,7 @@ class SubscriptionOut(msgspec.Struct):
     options: dict[str, typing.Any]
     confirmed: bool
     delivery: DeliveryOut
+    bucket_key: str  # of the bucket in which attempts are captured
 
 
 class SubscriptionsOut(msgspec.Struct):
