@@ -54,7 +54,7 @@ def run(services: bootstrap.Services, is_wanted: collections.abc.Callable[[], bo
     :param is_wanted: asked now and then; when it says no, that is like SIGTERM.
     """
     told = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: told.set())
     with contextlib.suppress(OSError):
         pathlib.Path('/proc/self/comm').write_text(NAME)

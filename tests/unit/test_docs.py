@@ -158,8 +158,11 @@ class TestHardening(testtools.TestCase):
 
     ETC = ROOT / 'etc' / 'queueservice'
 
-    def test_the_unit_takes_all_rights_away(self):
-        lines = (self.ETC / 'queueservice-server.service').read_text().splitlines()
+    def test_the_units_take_all_rights_away(self):
+        for name in ('server', 'worker'):
+            self.check_unit((self.ETC / f'queueservice-{name}.service').read_text().splitlines())
+
+    def check_unit(self, lines):
         for line in (
             'User=queueservice',
             'UMask=0077',
