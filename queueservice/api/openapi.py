@@ -194,7 +194,7 @@ class _Builder:
     def _refuse(self, status, dialect):
         """The name of the response that an API has for an error: each has documents of its own."""
         document = (dialect or dialects.VERSIONS['2']).error_out
-        name = str(status) if document is schemas.ErrorOut else f'{dialect.path.removeprefix("/")}_{status}'
+        name = str(status) if document is schemas.ErrorOut else f'{_label(dialect)}_{status}'
         content = {operations.JSON: {'schema': self._schema(document)}}
         self._refusals[name] = {
             'description': _REFUSALS[status],
@@ -206,7 +206,7 @@ class _Builder:
         """`queues_get` in the newest version, `v1_queues_get` in an older one: each once in the document."""
         name = name.replace(':', '_') + ('_head' if method == 'HEAD' else '')
         if dialect and dialect.path != '/v2':
-            name = f'{dialect.path.removeprefix("/").replace(".", "_")}_{name}'
+            name = f'{_label(dialect)}_{name}'
         if name in self._names:
             raise ValueError(f'Two operations are called {name}. Give one of them a name of its own.')
         self._names.add(name)
@@ -330,6 +330,11 @@ class _Builder:
         if 'x-bound' in schema:
             bound |= self._bounds(schema['x-bound'])
         return bound
+
+
+def _label(dialect):
+    """What stands for an API in names of the document."""
+    return re.sub('[./]', '_', dialect.path.removeprefix('/'))
 
 
 def _header(header):

@@ -27,6 +27,7 @@ OPTIONS = [
             'Client-ID',
             'Content-Type',
             'Idempotency-Key',
+            'OpenStack-API-Version',
             'URL-Expires',
             'URL-Methods',
             'URL-Paths',
@@ -39,7 +40,7 @@ OPTIONS = [
     ),
     cfg.ListOpt(
         'expose_headers',
-        default=['Location', 'Retry-After', 'X-OpenStack-Request-ID'],
+        default=['Location', 'OpenStack-API-Version', 'Retry-After', 'X-OpenStack-Request-ID'],
         help='Headers of answers that such pages may read, beside those that every page may read.',
     ),
     cfg.IntOpt('max_age', default=3600, min=0, help='Seconds for which a browser may remember what this group allows.'),
