@@ -11,7 +11,7 @@ from queueservice.api import app
 from queueservice.api.middleware import cors, identity
 from queueservice.conf import secrecy
 from queueservice.delivery import base as delivery_base
-from queueservice.delivery import mail, webhook
+from queueservice.delivery import identities, mail, webhook
 from queueservice.model import captures as captures_module
 from queueservice.model import deliveries as deliveries_module
 from queueservice.model import limits as limits_module
@@ -257,6 +257,7 @@ def build_services(
         driver, all_queues, all_dead_letters, all_quotas, limits, seals, all_notifications, clock
     )
     all_deliveries = deliveries.Deliveries(driver, all_queues, all_lanes, limits, delivery, clock)
+    all_user_messages = user_messages.UserMessages(driver, limits, user_message_ttl, clock)
     all_sequences = sequences.Sequences(driver, clock)
     all_schedules = schedules.Schedules(driver, all_sequences, all_queues, staged, clock)
     all_figures = figures.Figures(all_sequences, all_messages, staged.metrics_queue, clock)
@@ -295,7 +296,7 @@ def build_services(
         rates=rates.Rates(driver, all_quotas, clock),
         shares=shares.Shares(signing, clock),
         links=all_links,
-        user_messages=user_messages.UserMessages(driver, limits, user_message_ttl, clock),
+        user_messages=all_user_messages,
         captures=all_captures,
         collections=collections_service.Collections(driver, all_captures, clock),
         confirmations=all_confirmations,
@@ -314,8 +315,10 @@ def build_services(
             all_messages,
             all_schedules,
             all_figures,
+            all_user_messages,
+            all_captures,
             staged.outbound_queue,
-            None,
+            identities.Identities(staged.identity_url, delivery) if staged.identity_url else None,
             delivery.public_url,
             clock,
         ),

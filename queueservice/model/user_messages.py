@@ -13,16 +13,21 @@ from queueservice.model import deliveries
 
 #: What a user message can be about.
 SUBSCRIPTION = 'SUBSCRIPTION'
-RESOURCE_TYPES = (SUBSCRIPTION,)
+ENROLMENT = 'ENROLMENT'
+RESOURCE_TYPES = (SUBSCRIPTION, ENROLMENT)
 
 ERROR = 'ERROR'
 LEVELS = (ERROR,)
+
+#: Somebody was to be sent the next message of a sequence.
+STEP = 'step'
 
 #: Action -> its number in event ids, and how it is called. Numbers stay what they are.
 ACTIONS = {
     deliveries.MESSAGE: ('001', 'deliver message'),
     deliveries.CONFIRMATION: ('002', 'ask for confirmation'),
     deliveries.FAREWELL: ('003', 'say that the subscription has ended'),
+    STEP: ('004', 'send the next message of a sequence'),
 }
 _UNKNOWN_ACTION = 'unknown action'
 
@@ -47,11 +52,18 @@ DETAILS = {
     'expired': '015',
     'deleted': '016',
     'unconfirmed': '017',
+    'no_address': '018',
+    'quota': '019',
 }
 _UNKNOWN_DETAIL = 'An unknown error occurred.'
 
 _PHRASES = dict(ACTIONS.values())
-_SENTENCES = {number: deliveries.ERRORS.get(detail, _UNKNOWN_DETAIL) for detail, number in DETAILS.items()}
+#: Those that deliveries do not have.
+_OWN = {
+    'no_address': 'The recipient has no address.',
+    'quota': 'A limit of the project is reached.',
+}
+_SENTENCES = {number: (deliveries.ERRORS | _OWN).get(detail, _UNKNOWN_DETAIL) for detail, number in DETAILS.items()}
 
 _EVENT = re.compile(r'QUEUE_[A-Z_]+_([0-9]{3})_([0-9]{3})')
 _FAMILY = uuid.UUID('6c1f7e04-5d6b-4b7e-9a53-0f8d2e71c4ba')

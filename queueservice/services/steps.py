@@ -11,15 +11,19 @@ what was stored is stored already, by its key, its id or its revision.
 
 import collections.abc
 import logging
+import typing
 
 import msgspec
 
-from queueservice.model import errors, messages, retry
+from queueservice.delivery import identities
+from queueservice.model import errors, messages, retry, user_messages
 from queueservice.model import queues as queues_model
 from queueservice.model import sequences as model
+from queueservice.services import captures as captures_service
 from queueservice.services import figures as figures_service
 from queueservice.services import messages as messages_service
 from queueservice.services import queues, schedules, sequences
+from queueservice.services import user_messages as user_messages_service
 from queueservice.storage import base, records
 from queueservice.storage import errors as storage_errors
 from queueservice.storage import messages as store
@@ -38,16 +42,18 @@ _ATTEMPTS = 5
 _FIRST_WAIT = 5
 _LONGEST_WAIT = 300
 
+#: Why a project's own queue takes nothing.
+_DETAILS = {errors.QuotaExceeded: 'quota', errors.EncryptionKeyMissing: 'encryption'}
+
 _RANGE = msgspec.json.Decoder(model.Range)
 _TASK = msgspec.json.Decoder(model.Task)
 
 
-class AddressUnknown(Exception):
-    """Whoever knows the addresses of recipients did not answer; the text says how."""
+class Rejection(typing.NamedTuple):
+    """Why a message could not be sent."""
 
-
-#: Gives the address of (project, identity), or None if there is none.
-FindAddress = collections.abc.Callable[[str, str], str | None]
+    reason: str  # a sentence
+    detail: str  # of model.user_messages.DETAILS
 
 
 class Tries(msgspec.Struct, frozen=True):
@@ -63,15 +69,15 @@ class Batch(msgspec.Struct):
     keys: dict[str, str] = msgspec.field(default_factory=dict)
     changed: dict[str, model.Enrolment] = msgspec.field(default_factory=dict)  # as they are afterwards
     completed: list[model.Enrolment] = msgspec.field(default_factory=list)  # whose set has another behind it
-    broken: int = 0  # that have no address
-    failed: dict[str, str] = msgspec.field(default_factory=dict)  # why they are to be tried again
+    broken: list[model.Enrolment] = msgspec.field(default_factory=list)  # that have no address
+    failed: dict[str, Rejection] = msgspec.field(default_factory=dict)  # why they are to be tried again
     unaddressed: list[str] = msgspec.field(default_factory=list)  # those whose address has to be looked for first
 
 
 class Steps:
     """
     :param outbound: the name of the queue that messages are posted to.
-    :param find_address: where enrolments do not say the address themselves; None: the identity is the address.
+    :param identities: says the address of those whose enrolments do not; None: the identity is the address.
     :param base: what addresses of files begin with; None: as where they were uploaded.
     """
 
@@ -83,8 +89,10 @@ class Steps:
         messages: messages_service.Messages,
         schedules: schedules.Schedules,
         figures: figures_service.Figures,
+        user_messages: user_messages_service.UserMessages,
+        captures: captures_service.Captures,
         outbound: str,
-        find_address: FindAddress | None,
+        identities: identities.Identities | None,
         base: str | None,
         clock: collections.abc.Callable[[], float],
     ):
@@ -94,8 +102,10 @@ class Steps:
         self._messages = messages
         self._schedules = schedules
         self._figures = figures
+        self._user_messages = user_messages
+        self._captures = captures
         self._outbound = outbound
-        self._find_address = find_address
+        self._identities = identities
         self._base = base
         self._clock = clock
 
@@ -109,7 +119,7 @@ class Steps:
 
     def do_tasks(self) -> int:
         """Send to single enrolments; return how many there were."""
-        return self._do(sequences.TASKS, TASKS if self._find_address is None else 1, self._do_task)
+        return self._do(sequences.TASKS, TASKS if self._identities is None else 1, self._do_task)
 
     # Internal messages
 
@@ -146,7 +156,7 @@ class Steps:
         )
         found = self._sequences.enrolments.find(where, limit=RANGE)
         tasks = {one.id: model.task_of(one, wanted) for one in found}
-        batch = self._send(wanted.project, tasks, found, look_up=False)
+        batch = self._send(wanted.project, tasks, found)
         now = self._clock()
         for ids, wait in ((batch.unaddressed, 0), (batch.failed, _FIRST_WAIT)):
             if ids:
@@ -163,11 +173,11 @@ class Steps:
         found = self._sequences.enrolments.find_one(task.project, task.enrolment)
         if found is None:
             return True
-        batch = self._send(task.project, {found.id: task}, [found], look_up=True)
+        tries = msgspec.json.decode(message.state, type=Tries).count if message.state else 0
+        batch = self._send(task.project, {found.id: task}, [found], attempt=tries + 1)
         if not batch.failed:
             return True
         now = self._clock()
-        tries = msgspec.json.decode(message.state, type=Tries).count if message.state else 0
         if tries == _RETRIES:
             self._give_up(task, batch.failed[found.id], now)
             return True
@@ -177,7 +187,7 @@ class Steps:
         self._store.renew(queue, claim.id, (change,), now)
         return False
 
-    def _give_up(self, task, reason, now):
+    def _give_up(self, task, rejection, now):
         failures = self._sequences.failures
         failure = model.Failure(
             id=self._sequences.new_id(failures),
@@ -185,27 +195,35 @@ class Steps:
             enrolment=task.enrolment,
             task_id=task.id,
             initiated_at=now,
-            reason=reason,
+            reason=rejection.reason,
             resend=task.resend,
         )
-        failures.insert(failure)
+        if failures.insert(failure) is not None:
+            self._tell(task.project, task.enrolment, rejection.detail, f'{task.id}:{failure.id}', now)
+
+    def _tell(self, project, enrolment_id, detail, id_from, now):
+        """Let the project read why somebody was sent nothing."""
+        self._user_messages.write(
+            project, user_messages.STEP, detail, user_messages.ENROLMENT, enrolment_id, None, now, id_from
+        )
 
     # Sending
 
-    def _send(self, project, tasks, found, look_up):
+    def _send(self, project, tasks, found, attempt=None):
         """Send each of the enrolments what its task asks for.
 
         :param tasks: by the ids of the enrolments.
-        :param look_up: whether to look for addresses.
+        :param attempt: which one it is; None: addresses are not looked for.
         :returns: the batch; what failed is not sent, and is as before.
         """
         total = Batch()
         for _ in range(_ATTEMPTS):
-            batch = self._prepare(project, tasks, found, look_up)
+            batch = self._prepare(project, tasks, found, attempt)
             try:
                 stale = self._store_batch(project, batch)
-            except (errors.QuotaExceeded, errors.EncryptionFailed) as error:
-                batch.failed |= dict.fromkeys(batch.changed.keys() | batch.bodies.keys(), str(error))
+            except tuple(_DETAILS) as error:
+                rejection = Rejection(str(error), _DETAILS[type(error)])
+                batch.failed |= dict.fromkeys(batch.changed.keys() | batch.bodies.keys(), rejection)
                 stale = []
             total.failed |= batch.failed
             total.unaddressed += batch.unaddressed
@@ -214,7 +232,7 @@ class Steps:
             found = [*self._sequences.enrolments.find_by_ids(stale).values()]
         raise storage_errors.Unavailable('Subscriptions kept being changed by others.')
 
-    def _prepare(self, project, tasks, found, look_up):
+    def _prepare(self, project, tasks, found, attempt):
         batch = Batch()
         ready = [one for one in found if one.is_ready and not model.is_handled(one, tasks[one.id])]
         sets = self._sequences.message_sets.find_by_ids(one.messageset for one in ready)
@@ -236,16 +254,19 @@ class Steps:
             after = enrolment if task.resend else model.handle(model.advance(enrolment, place, now), task)
             if place.number is not None:
                 address = model.address(enrolment)
-                if address is None and self._find_address is not None and not look_up:
+                if address is None and self._identities is None:
+                    address = enrolment.identity
+                elif address is None and attempt is None:
                     batch.unaddressed.append(enrolment.id)
                     continue
-                try:
-                    address = address or self._look_up(enrolment)
-                except AddressUnknown as error:
-                    batch.failed[enrolment.id] = str(error)
-                    continue
+                elif address is None:
+                    looked = self._look_up(enrolment, task, attempt)
+                    if looked.error is not None:
+                        batch.failed[enrolment.id] = Rejection(looked.reason, looked.error)
+                        continue
+                    address = looked.address
                 if address is None:
-                    batch.broken += 1
+                    batch.broken.append(enrolment)
                     batch.changed[enrolment.id] = msgspec.structs.replace(
                         enrolment, process_status=model.NO_ADDRESS, updated_at=now
                     )
@@ -266,10 +287,13 @@ class Steps:
                 batch.changed[enrolment.id] = after
         return batch
 
-    def _look_up(self, enrolment):
-        if self._find_address is None:
-            return enrolment.identity
-        return self._find_address(enrolment.project, enrolment.identity)
+    def _look_up(self, enrolment, task, attempt):
+        now = self._clock()
+        looked = self._identities.find(enrolment.identity, now)
+        if looked.exchange is not None:
+            captured = captures_service.Captured(task.id, enrolment.id, attempt, looked.exchange, looked.error)
+            self._captures.capture(enrolment.project, self._outbound, [captured], now)
+        return looked
 
     def _store_batch(self, project, batch):
         """Store it; return the ids of those enrolments that others changed meanwhile."""
@@ -282,7 +306,9 @@ class Steps:
         stale = [
             id for id, answer in zip(batch.changed, replaced, strict=True) if isinstance(answer, storage_errors.Stale)
         ]
-        self._figures.count_errored(project, batch.broken)
+        for one in batch.broken:
+            self._tell(project, one.id, 'no_address', f'{one.id}:{one.updated_at}', now)
+        self._figures.count_errored(project, len(batch.broken))
         return stale
 
     def _enrol_next(self, project, completed, now):
@@ -309,6 +335,7 @@ class _Library:
         self._sequences = sequences
         self._places = {}
         self._messages = {}
+        self._files = {}
 
     def locate(self, enrolment, resend) -> model.Place | None:
         """Where the enrolment is, or with `resend` was; None where there is nothing in its language."""
@@ -324,7 +351,10 @@ class _Library:
         """The address of the message's file, if it has one."""
         if message.binary_content is None:
             return None
-        found = self._sequences.files.find_by_ids([message.binary_content]).get(message.binary_content)
+        id = message.binary_content
+        if id not in self._files:
+            self._files |= {id: None} | self._sequences.files.find_by_ids([id])
+        found = self._files[id]
         return None if found is None else (base or found.base) + found.path
 
     def _locate(self, messageset, lang, number, resend):
