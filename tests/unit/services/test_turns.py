@@ -595,6 +595,49 @@ class TestEnds(TurnsTestCase):
         self.assertEqual(['records.insert', 'messages.delete'], calls)
 
 
+class TestFanout(TurnsTestCase):
+    def test_a_post_without_subscribers_costs_what_it_always_did(self):
+        self.post()
+        self.driver.calls.clear()
+        self.post()
+        self.assertEqual(['messages.append'], self.driver.calls)
+
+    def test_with_subscribers_it_is_one_call_too(self):
+        self.subscribe()
+        self.post()
+        self.driver.calls.clear()
+        self.post()
+        self.assertEqual(['messages.append'], self.driver.calls)
+
+    def test_dead_letters_are_delivered_to_the_subscribers_of_their_queue(self):
+        letters = KEY._replace(name='letters')
+        self.services.queues.create(letters, {})
+        self.services.queues.patch_metadata(KEY, [_set('_dead_letter_queue', 'letters'), _set('_max_claim_count', 1)])
+        subscribers.subscribe(self.services, letters, self.clock())
+        self.post(b'"poison"', ttl=3600)
+        for _ in range(2):
+            self.services.claims.create(KEY, ttl=60)
+            self.clock.advance(61)
+        self.work()
+        (document,) = self.sent()
+        self.assertEqual(('poison', 'letters'), (document['body'], document['queue_name']))
+
+    def test_who_confirms_after_a_post_is_not_told_of_it(self):
+        self.post(b'1')
+        self.subscribe()
+        self.post(b'2')
+        self.work()
+        self.assertEqual([2], self.bodies())
+
+    def test_what_another_process_does_not_know_yet_is_not_missed(self):
+        other = bootstrap.build_services(self.driver, clock=self.clock)
+        other.messages.post(KEY, [messages.Posted(msgspec.Raw(b'1'), 300)], b'', size=10)
+        self.subscribe()
+        other.messages.post(KEY, [messages.Posted(msgspec.Raw(b'2'), 300)], b'', size=10)
+        self.work()
+        self.assertEqual([2], self.bodies())
+
+
 class TestEncryption(TurnsTestCase):
     def build(self, **options):
         key = sealing.read_key('k1:' + base64.b64encode(b'1' * 32).decode())
