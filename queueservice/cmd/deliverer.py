@@ -92,6 +92,7 @@ class Deliverer:
             return
         status = 1
         try:
+            worker.show_name()
             for number in _SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
             # Nobody may be left who is not told to end any more.

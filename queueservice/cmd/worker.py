@@ -16,7 +16,7 @@ from queueservice.storage import errors as storage_errors
 
 _LOG = logging.getLogger(__name__)
 
-#: What the kernel shows of the process, and how it is called in the log.
+#: What tools such as ps and top call the process.
 NAME = 'queue-worker'
 #: Seconds that a thread computes before others get their turn. Python's own 5 ms are long for those that wait for
 #: a commit, or for a subscriber's answer.
@@ -37,6 +37,7 @@ def main(argv: list[str] | None = None) -> int:
                 'delivers them itself. Configure sqlite or mongodb.'
             )
         bootstrap.setup_logging(conf)
+        show_name()
         services = _build_services(conf, driver)
         _prepare(driver)
     except startup.Refusal as refusal:
@@ -56,8 +57,6 @@ def run(services: bootstrap.Services, is_wanted: collections.abc.Callable[[], bo
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: told.set())
-    with contextlib.suppress(OSError):
-        pathlib.Path('/proc/self/comm').write_text(NAME)
     sys.setswitchinterval(_SWITCH_INTERVAL)
     worker = bootstrap.build_worker(services)
     worker.start()
@@ -71,6 +70,12 @@ def run(services: bootstrap.Services, is_wanted: collections.abc.Callable[[], bo
         return _leave(0)
     services.driver.close()
     return 0
+
+
+def show_name() -> None:
+    """Let the kernel call this process by its name."""
+    with contextlib.suppress(OSError):
+        pathlib.Path('/proc/self/comm').write_text(NAME)
 
 
 def _leave(status):
