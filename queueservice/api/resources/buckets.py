@@ -23,11 +23,11 @@ _BEFORE = params.Instant('before', 'Only what happened before this time, in seco
 _IDENTIFIER = params.Text('unique_identifier', 'Only messages with this identifier, such as those of one delivery.')
 _FORMAT = params.Text('format', 'What the answer is: "json", or "har" for an HTTP archive.', 'json|har')
 _LIST = _COUNT, _SINCE, _BEFORE, _IDENTIFIER
-_NAME = params.Text('name', 'The name of the bucket, where no document is sent.')
+_NAME = params.Text('name', 'The name of the bucket, where no document is sent.', '[^\\x00]{1,100}')
 _TEAM_ID = params.Text('team_id', 'The project, where no document is sent.')
 _TEAM_UUID = params.Text('team_uuid', 'The project, where no document is sent.')
 
-_BUCKET = msgspec.json.Decoder(schemas.BucketIn)
+_BUCKET = msgspec.json.Decoder(schemas.BucketFields)
 _FORM = 'application/x-www-form-urlencoded'
 
 
@@ -43,6 +43,7 @@ class BucketCollection(base.Resource):
                 takes=schemas.BucketIn,
                 required=False,
                 answers={201: schemas.BucketEnvelope},
+                refusals=(404,),
             ),
         }
 
@@ -57,7 +58,7 @@ class BucketCollection(base.Resource):
         wanted = _read_bucket(req)
         if any(team not in (None, '', project) for team in (wanted.team_id, wanted.team_uuid)):
             raise errors.NotFound(description='There is no such team. A team is a project, and yours is the default.')
-        if wanted.name is None:
+        if wanted.name is schemas.Unset:
             raise errors.BodyInvalid(description='Missing "name" field. Say what the bucket is to be called.')
         bucket = self.services.captures.create(project, wanted.name)
         resp.data = media.encode(schemas.BucketEnvelope(_show(req, bucket)))
@@ -167,10 +168,10 @@ class BucketMessageReplay(base.Resource):
 def _read_bucket(req):
     raw = media.read(req, *_BUCKET_SIZE)
     if not raw:
-        return schemas.BucketIn(_NAME.read(req), _TEAM_ID.read(req), _TEAM_UUID.read(req))
+        return schemas.BucketFields(_NAME.read(req) or schemas.Unset, _TEAM_ID.read(req), _TEAM_UUID.read(req))
     if (req.content_type or '').partition(';')[0].strip().lower() == _FORM:
         form = falcon.uri.parse_query_string(raw.decode(errors='replace'), csv=False)
-        return schemas.BucketIn(
+        return schemas.BucketFields(
             **{name: value for name, value in form.items() if name in ('name', 'team_id', 'team_uuid') and value}
         )
     return media.decode(raw, _BUCKET)

@@ -28,12 +28,15 @@ ValuesIn = Values | str
 # What clients send
 
 
-class BucketIn(msgspec.Struct):
+class BucketFields(msgspec.Struct):
     """What a bucket is made of. The team is the project."""
 
-    name: Name | None = None
+    name: Name | msgspec.UnsetType = Unset  # it may stand in the query instead
     team_id: str | None = None
     team_uuid: str | None = None
+
+
+BucketIn = typing.Annotated[BucketFields, msgspec.Meta(extra_json_schema={'required': ['name']})]
 
 
 class RequestIn(msgspec.Struct):
