@@ -203,16 +203,15 @@ def _is_meant(failure, case, response):
     """Whether the service is right, and OpenAPI has no way to say so."""
     if isinstance(failure, checks.RejectedPositiveData):
         return any(words in response.text.replace('\\"', '"') for words in _UNSAYABLE)
+    asked = parse.urlsplit(response.request.url)
     # Each message is judged for itself, in the answer.
-    if isinstance(failure, failures.AcceptedNegativeData) and _BUCKET.fullmatch(
-        parse.urlsplit(response.request.url).path
-    ):
+    if isinstance(failure, failures.AcceptedNegativeData) and _BUCKET.fullmatch(asked.path):
         return True
     # Whatever stands in a query is text, and text is what filters are.
     if isinstance(failure, failures.AcceptedNegativeData) and 'parameter `filters` in query' in failure.message:
         return True
     # Any parameter may be empty, and then is as good as none. Beside "ids" the others are not looked at.
-    query = parse.parse_qsl(parse.urlsplit(response.request.url).query, keep_blank_values=True)
+    query = parse.parse_qsl(asked.query, keep_blank_values=True)
     return isinstance(failure, failures.AcceptedNegativeData) and any(
         name == 'ids' or not value.strip(',') for name, value in query
     )

@@ -241,7 +241,13 @@ class Suite:
         claimed, free, *_ = self._ask(self._victim, 'POST', f'{path}/messages', post)['resources']
         [held] = self._ask(self._victim, 'POST', f'{path}/claims?limit=1', {'ttl': 43200, 'grace': 60})['messages']
         page = self._ask(self._victim, 'GET', f'{path}/messages?limit=1&echo=true')
+        bucket = self._ask(self._victim, 'POST', '/buckets', {'name': self.secret})['data']['key']
+        post = {'response': {'status': 200, 'body': self.secret}}
+        [kept] = self._ask(self._victim, 'POST', f'/buckets/{bucket}/messages', post)['data']
+        self._bucket = f'/buckets/{bucket}'
         return {
+            'bucket_key': bucket,
+            'uuid': kept['uuid'],
             'message_id': base.id_of(free),
             'claimed_id': base.id_of(claimed),
             'claim_id': held['href'].rpartition('claim_id=')[2],
@@ -257,6 +263,8 @@ class Suite:
                 '/v2/queues?detailed=true',
                 f'{path}/messages?echo=true&include_claimed=true',
                 f'{path}/stats',
+                '/buckets',
+                f'{self._bucket}/messages?format=har',
             )
         ]
         return re.sub('"age": [0-9]+', '', json.dumps(seen))
