@@ -26,6 +26,7 @@ from queueservice.services import (
     dead_letters,
     deliveries,
     enrolments,
+    evidence,
     failures,
     figures,
     files,
@@ -252,6 +253,7 @@ def build_services(
     all_notifications = notifications.Notifications(driver, all_queues, all_lanes)
     all_senders.setdefault('queue', copies.Copies(all_queues, all_notifications, all_quotas, limits, seals))
     all_captures = captures.Captures(driver, capture or captures_module.Rules(), clock)
+    all_user_messages = user_messages.UserMessages(driver, limits, user_message_ttl, clock)
     all_dead_letters = dead_letters.DeadLetters(driver, all_queues, seals, all_notifications, clock)
     all_messages = messages.Messages(
         driver, all_queues, all_dead_letters, all_quotas, limits, seals, all_notifications, clock
@@ -286,6 +288,7 @@ def build_services(
             all_lanes,
             all_attempts,
             all_deliveries,
+            evidence.Evidence(all_captures, all_user_messages),
             seals,
             delivery,
             clock,

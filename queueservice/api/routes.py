@@ -68,6 +68,7 @@ ROUTES = (
     Route(f'{_SUBSCRIPTION}/deliveries', deliveries.DeliveryCollection, since='2'),
     Route(f'{_SUBSCRIPTION}/redeliver', deliveries.Redelivery, since='2'),
     Route(f'{_SUBSCRIPTION}/deliveries/{{delivery_id}}', deliveries.DeliveryItem, since='2'),
+    Route('/subscriptions/{subscription_id}', subscriptions.SubscriptionOfProject, since='2'),
     Route('/projects', projects.ProjectCollection, since='2'),
     Route('/projects/{project_id}', projects.ProjectItem, since='2', slashes=True),
     Route('/health', health.PublicPing, until='1'),

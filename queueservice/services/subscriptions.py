@@ -134,6 +134,16 @@ class Subscriptions:
         queue, record = self._get(key, subscription_id, now)
         return self._show(queue, [record], now)[0]
 
+    def locate(self, namespace: str, project: str, subscription_id: str) -> Shown:
+        """One subscription to any queue of a project: by its id alone, as user messages name it.
+
+        :raises NotFound: the project has none of that id.
+        """
+        record = self._find_record(subscription_id)
+        if record is None or (record['namespace'], record['project']) != (namespace, project):
+            raise errors.NotFound(description='There is no such subscription in this project, or it has ended.')
+        return self.get(queues.QueueKey(namespace, project, record['queue']), subscription_id)
+
     def page(self, key: queues.QueueKey, *, marker: str | None = None, limit: int | None = None) -> list[Shown]:
         """List the subscriptions to the queue in the order in which they were made, behind the id `marker`."""
         limit = self._limits.check_subscription_page(limit)

@@ -9,7 +9,7 @@ import msgspec
 from queueservice.model import deliveries as model
 from queueservice.model import lanes as lanes_model
 from queueservice.model import messages
-from queueservice.services import attempts, deliveries, lanes, queues, sealing, subscriptions
+from queueservice.services import attempts, deliveries, evidence, lanes, queues, sealing, subscriptions
 from queueservice.storage import base
 from queueservice.storage import messages as store
 
@@ -32,6 +32,7 @@ class Turns:
         lanes: lanes.Lanes,
         attempts: attempts.Attempts,
         deliveries: deliveries.Deliveries,
+        evidence: evidence.Evidence,
         sealing: sealing.Sealing,
         rules: model.Rules,
         clock: collections.abc.Callable[[], float] = time.time,
@@ -42,6 +43,7 @@ class Turns:
         self._lanes = lanes
         self._attempts = attempts
         self._deliveries = deliveries
+        self._evidence = evidence
         self._sealing = sealing
         self._timeout = rules.timeout
         self._clock = clock
@@ -84,6 +86,7 @@ class Turns:
                 legible = [job for job in jobs if not job.is_done]
                 lane = self._attempts.make(legible, lane, subscription, queue, is_over, lend)
                 self._settle(lane, claim, jobs)
+                self._evidence.keep(queue, lane.id, jobs, self._clock())
                 taken += len(jobs)
             else:
                 lane = self._lanes.park(lane, claimed.next_at)
@@ -136,6 +139,7 @@ class Turns:
         ended = [job.ended for job in jobs if job.ended is not None]
         if ended:
             self._deliveries.record(ended, now)
+            self._evidence.tell(lane.project, jobs, now)
         done = [job.position for job in jobs if job.is_done]
         changes = [job.change for job in jobs if job.change is not None]
         untouched = tuple(job.position for job in jobs if not job.is_done and job.change is None)

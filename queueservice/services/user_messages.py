@@ -2,6 +2,8 @@
 
 import collections.abc
 
+import msgspec
+
 from queueservice.model import errors, user_messages
 from queueservice.model import limits as limits_module
 from queueservice.storage import base, records, tables
@@ -23,6 +25,18 @@ _EVER = {'resource_type': user_messages.RESOURCE_TYPES, 'message_level': user_me
 
 #: The orders, in one direction, of which a page costs the same however much is in front of it and behind.
 _INDEXED = {index[1:] for index in tables.USER_MESSAGES.indexes}
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Something that has failed in the end."""
+
+    action: str  # of model.user_messages.ACTIONS
+    detail: str | None  # of model.user_messages.DETAILS; anything else becomes UNKNOWN
+    resource_type: str
+    resource_uuid: str
+    request_id: str | None  # of the request that began it
+    #: Names what failed, among all that ever fails in the project, such as the id of a delivery.
+    id_from: str
 
 
 class UserMessages:
@@ -49,26 +63,30 @@ class UserMessages:
         now: float,
         id_from: str,
     ) -> None:
-        """Tell `project` that something has failed in the end: once, however often this is repeated.
+        """As `write_all`, of one failure."""
+        failure = Failure(action, detail, resource_type, resource_uuid, request_id, id_from)
+        self.write_all(project, [failure], now)
 
-        :param action: of `model.user_messages.ACTIONS`.
-        :param detail: of `model.user_messages.DETAILS`; anything else becomes UNKNOWN.
-        :param request_id: of the request that began what failed.
-        :param id_from: names what failed, among all that ever fails in the project, such as the id of a delivery. What
-            the project has deleted is not told again under the same name, as long as it would have been kept.
+    def write_all(self, project: str, failures: collections.abc.Sequence[Failure], now: float) -> None:
+        """Tell `project` of failures: of each once, however often this is repeated.
+
+        What the project has deleted is not told again under the same name, as long as it would have been kept.
         """
-        record = {
-            'id': user_messages.new_id(project, id_from),
-            'project': project,
-            'event_id': user_messages.event_id(action, detail, resource_type),
-            'message_level': user_messages.ERROR,
-            'resource_type': resource_type,
-            'resource_uuid': resource_uuid,
-            'request_id': request_id or None,
-            'created_at': now,
-            'expires_at': now + self._ttl,
-        }
-        self._records.insert(tables.USER_MESSAGES, [record])  # a Duplicate was told before
+        rows = [
+            {
+                'id': user_messages.new_id(project, one.id_from),
+                'project': project,
+                'event_id': user_messages.event_id(one.action, one.detail, one.resource_type),
+                'message_level': user_messages.ERROR,
+                'resource_type': one.resource_type,
+                'resource_uuid': one.resource_uuid,
+                'request_id': one.request_id or None,
+                'created_at': now,
+                'expires_at': now + self._ttl,
+            }
+            for one in failures
+        ]
+        self._records.insert(tables.USER_MESSAGES, rows)  # a Duplicate was told before
 
     def get(self, project: str, message_id: str) -> user_messages.UserMessage:
         """

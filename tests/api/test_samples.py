@@ -146,6 +146,7 @@ V2 = (
     Step('POST', '/queues/orders/subscriptions', 201, 'subscription-create-request', 'subscription-create-response'),
     Step('GET', '/queues/orders/subscriptions?limit=2', 200, answers='subscriptions-list-response', after=12),
     Step('GET', '/queues/orders/subscriptions/{subscription}', 200, answers='subscription-show-response'),
+    Step('GET', '/subscriptions/{subscription}', 200, answers='subscription-show-response'),
     Step('PATCH', '/queues/orders/subscriptions/{subscription}', 204, 'subscription-update-request'),
     Step('PUT', '/queues/orders/subscriptions/{subscription}/confirm', 204, 'subscription-confirm-request'),
     Step('POST', '/queues/orders/subscriptions/{subscription}/secret', 200, answers='subscription-secret-response'),

@@ -125,7 +125,7 @@ class TestLongForm(LongFormTestCase):
         self.assert_refused(self.ask('GET', self.long('/queues', project), status=400, lint=False), 'Project ids')
 
     def test_words_of_the_api_are_never_a_project(self):
-        for word in ('health', 'ping', 'pools', 'flavors', 'topics', 'projects', 'shards'):
+        for word in ('health', 'ping', 'pools', 'flavors', 'topics', 'projects', 'shards', 'subscriptions'):
             self.ask('GET', self.long('/queues', word), project='p', status=404)
 
     def test_the_project_is_named_once(self):

@@ -22,7 +22,7 @@ from queueservice.api.middleware import identity
 from queueservice.model import errors, queues
 
 #: First segments behind the version that are never a project id.
-_NOT_A_PROJECT = ('queues', 'health', 'ping', 'pools', 'flavors', 'topics', 'projects', 'shards')
+_NOT_A_PROJECT = ('queues', 'health', 'ping', 'pools', 'flavors', 'topics', 'projects', 'shards', 'subscriptions')
 _NOT_A_PROJECT_IN = {'v3': ('messages',)}
 _LONG = re.compile(r'/(v1|v1\.1|v2|v3)/([^/]+)(/.*)?', re.DOTALL)
 #: Nearly every path begins like this, and names no project.

@@ -76,6 +76,21 @@ class SubscriptionItem(base.Resource):
         resp.status = falcon.HTTP_204
 
 
+class SubscriptionOfProject(base.Resource):
+    """A subscription by its id alone: user messages say no more of one."""
+
+    policies = {'GET': 'subscriptions:find'}
+
+    @staticmethod
+    def operations(dialect):
+        return {'GET': operations.Operation(answers={200: schemas.SubscriptionOut})}
+
+    def on_get(self, req, resp, subscription_id):
+        caller = req.context.caller
+        shown = self.services.subscriptions.locate(caller.namespace, caller.project, subscription_id)
+        resp.data = media.encode(_show(shown))
+
+
 class SubscriptionConfirmation(base.Resource):
     policies = {'PUT': 'subscriptions:confirm'}
 
