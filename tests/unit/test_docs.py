@@ -1,6 +1,7 @@
 """What is written about the service is true of the service: options, rules, routes, entry points, examples."""
 
 import importlib.metadata
+import json
 import os
 import pathlib
 import re
@@ -208,12 +209,15 @@ class TestExamples(testtools.TestCase):
     FOLDER = ROOT / 'doc' / 'source' / 'user' / 'examples'
     CLIENTS = {'with_zaqarclient.py': "{'order': 1201}\n", 'with_openstacksdk.py': "{'order': 1202}\n"}
     RECEIVERS = ('receive.py', 'verify_by_hand.py')
+    COURSE = 'send_a_course.py'
 
     SECRET = b's' * 32
     BODY = b'{"Message_Type":"Notification","body":{"order":1201}}'
 
     def test_every_example_is_tested(self):
-        self.assertEqual(sorted((*self.CLIENTS, *self.RECEIVERS)), sorted(path.name for path in self.FOLDER.iterdir()))
+        self.assertEqual(
+            sorted((*self.CLIENTS, *self.RECEIVERS, self.COURSE)), sorted(path.name for path in self.FOLDER.iterdir())
+        )
 
     def test_the_page_for_receivers_has_all_that_arrives(self):
         page = (ROOT / 'doc' / 'source' / 'user' / 'receiving.rst').read_text()
@@ -230,6 +234,23 @@ class TestExamples(testtools.TestCase):
                 text = (self.FOLDER / name).read_text().replace('http://127.0.0.1:8888', service.url)
                 done = subprocess.run([sys.executable, '-c', text], capture_output=True, text=True, timeout=60)
                 self.assertEqual((0, expected), (done.returncode, done.stdout), done.stderr)
+
+    def test_the_course_arrives(self):
+        text = (self.FOLDER / self.COURSE).read_text()
+        options = {'OS_STORAGE__DRIVER': 'memory', 'OS_DELIVERY__ALLOWED_NETWORKS': '127.0.0.0/8'}
+        with raw_receiver.Receiver() as receiver, server.Server(**options) as service:
+            text = text.replace('http://127.0.0.1:8888', service.url).replace('http://127.0.0.1:8080/', receiver.url)
+            done = subprocess.run([sys.executable, '-c', text], capture_output=True, text=True, timeout=60)
+            self.assertRegex(done.stdout, r'^runs next at \d{4}-\S+T09:00:00.000000Z\ncompleted: True\n$', done.stderr)
+            deadline = time.monotonic() + 10
+            while len(receiver.requests) < 3 and time.monotonic() < deadline:
+                time.sleep(0.05)
+        bodies = [json.loads(request.body)['body'] for request in receiver.requests]
+        self.assertEqual({'Welcome!', 'How are you?', 'Goodbye.'}, {body['content'] for body in bodies})
+        self.assertEqual({'+27820001001'}, {body['to_addr'] for body in bodies})
+        page = (ROOT / 'doc' / 'source' / 'user' / 'staged.rst').read_text()
+        shown = json.loads(re.search(r'code-block:: json\n\n(.*?\n   \})', page, re.DOTALL)[1])
+        self.assertIn(shown, bodies)
 
     def test_the_example_of_a_receiver_takes_each_delivery_once(self):
         port = server.free_port()
