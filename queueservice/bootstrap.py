@@ -89,6 +89,7 @@ class Services(msgspec.Struct, frozen=True):
     confirmations: confirmations.Confirmations
     user_messages: user_messages.UserMessages
     captures: captures.Captures
+    evidence: evidence.Evidence
     collections: collections_service.Collections
     replays: replays.Replays
     schedules: schedules.Schedules
@@ -254,6 +255,7 @@ def build_services(
     all_senders.setdefault('queue', copies.Copies(all_queues, all_notifications, all_quotas, limits, seals))
     all_captures = captures.Captures(driver, capture or captures_module.Rules(), clock)
     all_user_messages = user_messages.UserMessages(driver, limits, user_message_ttl, clock)
+    all_evidence = evidence.Evidence(all_captures, all_user_messages)
     all_dead_letters = dead_letters.DeadLetters(driver, all_queues, seals, all_notifications, clock)
     all_messages = messages.Messages(
         driver, all_queues, all_dead_letters, all_quotas, limits, seals, all_notifications, clock
@@ -288,7 +290,7 @@ def build_services(
             all_lanes,
             all_attempts,
             all_deliveries,
-            evidence.Evidence(all_captures, all_user_messages),
+            all_evidence,
             seals,
             delivery,
             clock,
@@ -301,6 +303,7 @@ def build_services(
         links=all_links,
         user_messages=all_user_messages,
         captures=all_captures,
+        evidence=all_evidence,
         collections=collections_service.Collections(driver, all_captures, clock),
         confirmations=all_confirmations,
         replays=replays.Replays(driver, all_captures, all_subscriptions, all_senders, clock),
@@ -332,7 +335,14 @@ def build_services(
 
 def build_worker(services: Services) -> loop.Worker:
     """What delivers, not started yet."""
-    return loop.Worker(services.notifications, services.lanes, services.turns, services.steps, services.delivery)
+    return loop.Worker(
+        services.notifications,
+        services.lanes,
+        services.turns,
+        services.steps,
+        services.evidence,
+        services.delivery,
+    )
 
 
 def load_issuer(conf) -> identity.TokenIssuer | None:

@@ -59,18 +59,20 @@ class Webhook:
         try:
             url = subscribers.read_url(push.target, self._rules)
             body = _body(push)
-            place = self._guard.find(url, deadline)
-        except (errors.BodyInvalid, guard.Refused):
+        except errors.BodyInvalid:
             return base.Result(ok=False, sent=False, error='address')
         except _NotFillable:
             return base.Result(ok=False, sent=False, error='template')
-        except guard.NotFound:
-            return base.Result(ok=False, retry=True, error='dns')
         headers = _headers(push, url, body)
         started = time.monotonic()
-        answer = error = None
+        answer = error = place = None
         try:
+            place = self._guard.find(url, deadline)
             answer = self._post(url, place, _request(url, headers, body), deadline)
+        except guard.Refused:
+            return base.Result(ok=False, sent=False, error='address')
+        except guard.NotFound:
+            error = 'dns'
         except (OSError, http.client.HTTPException, ValueError) as raised:
             error = _name(raised)
         exchange = base.Exchange(
@@ -80,7 +82,7 @@ class Webhook:
             request_body=body,
             started_at=push.sent_at,
             seconds=time.monotonic() - started,
-            internal=place.internal,
+            internal=place is not None and place.internal,
             **(answer._asdict() if answer else {}),
         )
         if error:

@@ -4,21 +4,39 @@ Attempts are kept as exchanges in the bucket of their queue, as far as that goes
 user message. The ids in both lead from one to the other.
 """
 
+import collections
 import collections.abc
+import logging
+import threading
+import typing
 
 from queueservice.model import deliveries
 from queueservice.model import queues as queues_model
 from queueservice.model import user_messages as model
 from queueservice.services import attempts, captures, user_messages
 
+_LOG = logging.getLogger(__name__)
+
 #: Ends that nobody has wished for. What was deleted, or a subscriber who wants no more, is somebody's will.
 _GIVEN_UP = (deliveries.FAILED, deliveries.REFUSED, deliveries.EXPIRED)
 
+#: Bytes of attempts that wait in this process to be kept; what comes while there are more is not kept.
+_MOST_WAITING = 32 * 1024 * 1024
+_OVERHEAD = 2048
+#: How many attempts are kept in one go.
+_BATCH = 200
+
 
 class Evidence:
+    """:param captures: what keeps attempts; it raises nothing."""
+
     def __init__(self, captures: captures.Captures, user_messages: user_messages.UserMessages):
         self._captures = captures
         self._user_messages = user_messages
+        self._waiting: collections.deque[_Waiting] = collections.deque()
+        self._size = 0  # bytes
+        self._dropped = 0
+        self._lock = threading.Lock()
 
     def tell(self, project: str, jobs: collections.abc.Iterable[attempts.Job], now: float) -> None:
         """Tell the project of each delivery that is given up: once, however often this is repeated."""
@@ -42,21 +60,54 @@ class Evidence:
         if failures:
             self._user_messages.write_all(project, failures, now)
 
-    def keep(
+    def note(
         self, queue: queues_model.Queue, subscription_id: str, jobs: collections.abc.Iterable[attempts.Job], now: float
     ) -> None:
-        """Keep the attempts that were made, best effort."""
-        captured = [
-            captures.Captured(
+        """Note the attempts that were made, for `keep`. No delivery waits for that, and none fails for it.
+
+        What is noted lies in memory: a process that dies takes it along.
+        """
+        encrypted = queue.settings.enable_encrypt_messages is not None
+        for job in jobs:
+            exchange = job.exchange
+            if exchange is None:
+                continue
+            size = len(exchange.request_body) + len(exchange.response_body) + _OVERHEAD
+            captured = captures.Captured(
                 delivery_id=job.entry.delivery_id,
                 subscription_id=subscription_id,
                 attempt=job.progress.total,
-                exchange=job.exchange,
+                exchange=exchange,
                 error=job.progress.error,
                 kind=job.entry.kind,
-                encrypted=queue.settings.enable_encrypt_messages is not None,
+                encrypted=encrypted,
             )
-            for job in jobs
-            if job.exchange is not None
-        ]
-        self._captures.capture(queue.key.project, queue.key.name, captured, now)
+            with self._lock:
+                if self._size + size > _MOST_WAITING:
+                    self._dropped += 1
+                    continue
+                self._size += size
+                self._waiting.append(_Waiting(queue.key.project, queue.key.name, captured, size, now))
+
+    def keep(self) -> bool:
+        """Keep some of what was noted, the oldest first; False if there was nothing."""
+        batches = collections.defaultdict(list)
+        with self._lock:
+            for _ in range(min(len(self._waiting), _BATCH)):
+                one = self._waiting.popleft()
+                self._size -= one.size
+                batches[one.project, one.queue].append(one)
+            dropped, self._dropped = self._dropped, 0
+        if dropped:
+            _LOG.warning('%d attempts are not captured: the store is too slow for so many.', dropped)
+        for (project, queue), batch in batches.items():
+            self._captures.capture(project, queue, [one.captured for one in batch], batch[-1].now)
+        return bool(batches)
+
+
+class _Waiting(typing.NamedTuple):
+    project: str
+    queue: str
+    captured: captures.Captured
+    size: int  # bytes
+    now: float  # s, UTC

@@ -86,7 +86,7 @@ class Turns:
                 legible = [job for job in jobs if not job.is_done]
                 lane = self._attempts.make(legible, lane, subscription, queue, is_over, lend)
                 self._settle(lane, claim, jobs)
-                self._evidence.keep(queue, lane.id, jobs, self._clock())
+                self._evidence.note(queue, lane.id, jobs, self._clock())
                 taken += len(jobs)
             else:
                 lane = self._lanes.park(lane, claimed.next_at)

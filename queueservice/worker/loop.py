@@ -7,7 +7,7 @@ import threading
 import time
 
 from queueservice.model import deliveries
-from queueservice.services import lanes, notifications, steps, turns
+from queueservice.services import evidence, lanes, notifications, steps, turns
 from queueservice.storage import errors as storage_errors
 from queueservice.worker import tasks
 
@@ -30,10 +30,12 @@ class Worker:
         lanes: lanes.Lanes,
         turns: turns.Turns,
         steps: steps.Steps,
+        evidence: evidence.Evidence,
         rules: deliveries.Rules,
         clock: collections.abc.Callable[[], float] = time.time,
     ):
         self._is_stopping = threading.Event()
+        self._evidence = evidence
         self._due = threading.Event()  # set when there may be lanes to take
         self._dispatch = tasks.Dispatch(notifications, clock)
         self._deliver = tasks.Deliver(lanes, turns, rules.workers, clock, self._is_stopping.is_set, self._due.set)
@@ -42,6 +44,7 @@ class Worker:
             threading.Thread(target=self._run, args=(self._deliver, self._due), name='taker', daemon=True),
             threading.Thread(target=self._run, args=(tasks.Schedule(steps),), name='scheduler', daemon=True),
             threading.Thread(target=self._run, args=(tasks.Step(steps),), name='stepper', daemon=True),
+            threading.Thread(target=self._run, args=(evidence.keep,), name='recorder', daemon=True),
         ]
         #: Seconds within which it stops: an attempt ends within its timeout, and what it held is put away.
         self.grace = rules.timeout + 5
@@ -71,6 +74,8 @@ class Worker:
         for thread in self._threads:
             thread.join()
         self._deliver.join()
+        while self._evidence.keep():
+            pass
 
     def _dispatch_and_tell(self):
         dispatched = self._dispatch()

@@ -41,6 +41,7 @@ class InsideTestCase(base.ApiTestCase):
         taken = self.service.services.turns.take(due) if due else []
         for lane in taken:
             self.service.services.turns.run(lane)
+        self.service.services.evidence.keep()
         return len(taken)
 
 

@@ -679,7 +679,7 @@ class TestEncryption(TurnsTestCase):
         position = messages.decode_position(queue.id, message_id)
         (message,) = self.driver.messages.select(queue, store.Selection((position,)), self.clock()).messages
         self.services.messages.delete(KEY, message_id)
-        damaged = messages.Draft(message.body[:-1] + b'!', self.clock() + 300)
+        damaged = messages.Draft(message.body[:-1] + bytes((message.body[-1] ^ 1,)), self.clock() + 300)
         self.services.notifications.append(queue, [damaged], self.clock())
         self.run_on(10)
         self.assertEqual({'deleted', 'refused'}, set(self.outcomes()))
