@@ -317,7 +317,7 @@ class StagedMessaging(Dialect):
     client_known = False
     any_slash = True
     takes_forms = True
-    error_out = sequences_schemas.DetailOut
+    error_out = sequences_schemas.DetailOut | list[str]
 
     def refuse_nobody(self):
         return falcon.HTTPUnauthorized(

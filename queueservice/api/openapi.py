@@ -321,12 +321,14 @@ class _Builder:
         }
 
     def _bound(self, schema):
-        """`schema` with figures where structs have names of bounds."""
+        """`schema` with figures where structs have names of bounds, and all the types that a lenient reader takes."""
         if isinstance(schema, list):
             return [self._bound(one) for one in schema]
         if not isinstance(schema, dict):
             return schema
         bound = {name: self._bound(value) for name, value in schema.items() if name != 'x-bound'}
+        if 'x-type' in bound:
+            bound['type'] = bound.pop('x-type')
         if 'x-bound' in schema:
             bound |= self._bounds(schema['x-bound'])
         return bound

@@ -59,6 +59,7 @@ class TestDocument(DocumentTestCase):
     def test_every_refusal_that_it_names_is_described(self):
         text = self.app.get('/openapi.json').text
         self.assertNotIn('x-bound', text)
+        self.assertNotIn('x-type', text)
         self.assertIn('"#/components/responses/409"', text)
 
 

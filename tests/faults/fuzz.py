@@ -50,6 +50,21 @@ _UNSAYABLE = (
     'Send either "sort"',
     'Missing "name" field',  # of a bucket: in the document, or in the query
     'must be a number of seconds since 1970',  # without an exponent
+    'object does not exist',  # what staged messaging refers to has to be there
+    'There is no subscription',
+    'already exists',
+    'must make a unique set',
+    'cannot stand here in a cron line',
+    'Messages must have text',
+    'cannot be sent',  # curly quotes
+    'Null characters',
+    'A valid integer is required.',
+    'Enter a valid value.',  # a time, as a filter
+    'Enter a valid email address.',
+    'The form cannot be read',
+    'not a file',
+    'No file was submitted',
+    'file is empty',
 )
 
 #: Values that meet again and again, so that requests find what others made.

@@ -8,7 +8,7 @@ from queueservice.api.schemas import sequences as schemas
 from queueservice.model import errors
 
 _MOST_RUNS = 100
-_COUNT = params.Text('count', f'How many runs to tell: 1 to {_MOST_RUNS}, or 5 without this.', '[0-9]{1,3}')
+_COUNT = params.Text('count', f'How many runs to tell: 1 to {_MOST_RUNS}, or 5 without this.', '([1-9][0-9]?|100)')
 
 
 class _Schedules:

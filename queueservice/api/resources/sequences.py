@@ -1,6 +1,7 @@
 """What the resources of staged messaging have in common: pages, records, links, times."""
 
 import datetime
+import typing
 from urllib import parse
 
 import falcon
@@ -8,6 +9,7 @@ import msgspec
 
 from queueservice.api import forms, media, operations, params
 from queueservice.api.resources import base
+from queueservice.api.schemas import sequences as schemas
 from queueservice.model import errors
 
 #: How many records a page has that does not say otherwise, and at the most.
@@ -31,6 +33,15 @@ class Readable(base.Resource):
             query = f'?{req.query_string}' if req.query_string else ''
             raise falcon.HTTPMovedPermanently(f'{req.prefix}{parse.quote(req.path)}/{query}')
         self.get(req, resp, **ids)
+
+
+#: Type of a filter -> what its values look like: a pattern, choices.
+_FORMS = {
+    schemas.Id: ('[0-9]{1,18}',),
+    schemas.Number: ('-?[0-9]{1,9}',),
+    bool: ('', ('true', 'false', 'True', 'False')),
+    schemas.ContentType: ('', typing.get_args(schemas.ContentType)),
+}
 
 
 class Collection(Readable):
@@ -137,7 +148,7 @@ class Filter(msgspec.Struct, frozen=True):
 
     @property
     def parameter(self) -> params.Text:
-        return params.Text(self.name, self.description)
+        return params.Text(self.name, self.description, *_FORMS.get(self.kind, ()))
 
 
 def read_filters(req, filters) -> dict:
@@ -164,8 +175,8 @@ def _convert(text, kind):
         raise ValueError(text)
     if kind is datetime.datetime:
         return read_time(text)
-    if kind is bool:
-        text = text.lower()
+    if kind is bool and text.lower() not in ('true', 'false'):
+        raise ValueError(text)
     return msgspec.convert(text, kind, strict=False)
 
 

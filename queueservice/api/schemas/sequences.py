@@ -11,11 +11,37 @@ from queueservice.model import sequences
 
 Unset = msgspec.UNSET
 
-Id = typing.Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+def _text(most, least=0):
+    # What is a number is taken for its digits.
+    return typing.Annotated[
+        str, msgspec.Meta(min_length=least, max_length=most, extra_json_schema={'x-type': ['string', 'number']})
+    ]
+
+
+def _number(least, most, pattern):
+    # And digits for the number that they are.
+    return typing.Annotated[
+        int,
+        msgspec.Meta(ge=least, le=most, extra_json_schema={'x-type': ['integer', 'string'], 'pattern': f'^{pattern}$'}),
+    ]
+
+
+Id = _number(0, 2**63 - 1, '[0-9]{1,18}')
 #: Whole numbers that are no ids.
-Number = typing.Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
-Language = typing.Annotated[str, msgspec.Meta(min_length=1, max_length=6)]
-Cron = typing.Annotated[str, msgspec.Meta(max_length=64)]
+Number = _number(-(2**31), 2**31 - 1, '-?[0-9]{1,9}')
+Language = _text(6, 1)
+Cron = _text(64)
+Text = typing.Annotated[str, msgspec.Meta(extra_json_schema={'x-type': ['string', 'number']})]
+Truth = typing.Annotated[
+    bool,
+    msgspec.Meta(
+        extra_json_schema={
+            'x-type': ['boolean', 'string', 'integer'],
+            'enum': [True, False, 'true', 'false', 'True', 'False', 1, 0, '1', '0'],
+        }
+    ),
+]
 ContentType = typing.Literal['text', 'audio']
 ProcessStatus = typing.Literal[-2, -1, 0, 1, 2]
 #: An object with anything in it.
@@ -47,13 +73,13 @@ class RunsOut(msgspec.Struct):
 
 
 class MessageSetIn(msgspec.Struct):
-    short_name: typing.Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    short_name: _text(100, 1)
     default_schedule: Id
-    label: typing.Annotated[str, msgspec.Meta(max_length=100)] = ''
+    label: _text(100) = ''
     content_type: ContentType = 'text'
-    notes: str | None = None
+    notes: Text | None = None
     next_set: Id | None = None
-    channel: typing.Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    channel: _text(64) | None = None
 
 
 class MessageSetOut(msgspec.Struct):
@@ -87,7 +113,7 @@ class SetMessageIn(msgspec.Struct):
     sequence_number: Number
     lang: Language
     metadata: Metadata = {}
-    text_content: str | None = None
+    text_content: Text | None = None
     binary_content: Id | None = None
 
 
@@ -126,15 +152,15 @@ class MessageSetMessagesOut(msgspec.Struct):
 
 
 class EnrolmentIn(msgspec.Struct):
-    identity: typing.Annotated[str, msgspec.Meta(min_length=1, max_length=36)]
+    identity: _text(36, 1)
     messageset: Id
     lang: Language
     schedule: Id
     version: Number = 1
     next_sequence_number: Number = 1
     initial_sequence_number: Number = 1
-    active: bool = True
-    completed: bool = False
+    active: Truth = True
+    completed: Truth = False
     process_status: ProcessStatus = sequences.READY
     metadata: Metadata | None = None
 
@@ -212,7 +238,7 @@ class RequeuedOut(msgspec.Struct):
 
 
 class UserIn(msgspec.Struct):
-    email: typing.Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    email: _text(255, 1)
 
 
 class UserOut(msgspec.Struct):
@@ -238,6 +264,6 @@ class HealthOut(msgspec.Struct):
 
 
 class DetailOut(msgspec.Struct):
-    """What was wrong with the request; where fields were, an object of lists of sentences by their names."""
+    """What was wrong with the request; where fields were, there is a list of sentences for each instead."""
 
-    detail: str
+    detail: str | msgspec.UnsetType = Unset
