@@ -37,7 +37,7 @@ ERRORS = {
     'mail': 'The mail server refused the message.',
     'mail_off': 'This service sends no mail.',
     'queue': 'The queue to copy into refused the message.',
-    'hops': 'The message has been copied from queue to queue too often.',
+    'hops': 'The message has been in that queue before, or was copied from queue to queue too often.',
     'encryption': 'The message could not be decrypted.',
     'expired': 'The message expired before it could be delivered.',
     'deleted': 'The message was deleted before it could be delivered.',

@@ -168,6 +168,8 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     dead_letter: DeadLetter | None = None
     copied_from: Origin | None = None
     hops: int = 0  # how often it was copied from queue to queue
+    visited: tuple[str, ...] = ()  # the queues that it was copied from, the first one first
+    first: str = ''  # the id that it had in the first of them
     ttl: int = 0  # s; of a dead letter: for how long the message was posted; 0: for as long as it lives now
 
 

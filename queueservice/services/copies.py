@@ -9,7 +9,8 @@ from queueservice.model import metadata as metadata_model
 from queueservice.services import notifications, queues, quotas, sealing
 from queueservice.storage import errors as storage_errors
 
-#: Seconds for which it is remembered that a copy was made, so that another attempt makes no second one.
+#: Seconds for which it is remembered that a copy was made, so that neither another attempt nor another way makes a
+#: second one.
 _KEY_WINDOW = 2 * 24 * 3600
 
 
@@ -38,7 +39,9 @@ class Copies:
 
         The copy begins a life of its own with the ttl of the message, and is free at once.
         """
-        if messages.read_state(push.message).hops >= deliveries.MAX_HOPS:
+        state = messages.read_state(push.message)
+        been_there = subscribers.queue_name(push.target) in (push.queue.key.name, *state.visited)
+        if been_there or state.hops >= deliveries.MAX_HOPS:
             return base.Result(ok=False, sent=False, error='hops')
         try:
             self._copy(push)
@@ -60,7 +63,8 @@ class Copies:
             drafts = self._sealing.seal(queue, [_draft(push)])
             self._notifications.append(queue, drafts, now)
 
-        if self._queues.find(target) is None:
+        # What this process knows of a queue may be of long ago, and no store says so of a copy that is refused here.
+        if self._queues.load(target) is None:
             self._quotas.check_queue(target, now)
         self._quotas.check_post(target, [messages.Posted(msgspec.Raw(message.body))], now)
         # A queue that is made here keeps what was encrypted encrypted; one that exists does as it is told.
@@ -71,13 +75,20 @@ class Copies:
 def _draft(push):
     message = push.message
     origin = messages.Origin(push.queue.key.name, messages.encode_position(push.queue.id, message.position))
-    state = messages.State(copied_from=origin, hops=messages.read_state(message).hops + 1)
+    before = messages.read_state(message)
+    state = messages.State(
+        copied_from=origin,
+        hops=before.hops + 1,
+        visited=(*before.visited, push.queue.key.name),
+        first=before.first or origin.message_id,
+    )
     return messages.Draft(
         body=message.body,
         expires_at=push.sent_at + message.ttl,
         client=message.client,
         checksum=message.checksum,
         state=msgspec.json.encode(state),
-        key=f'copy:{push.delivery_id}',
+        # Not the delivery's id: where queues feed each other, there are the more ways to a queue the more they are.
+        key=f'copy:{state.first}',
         key_until=push.sent_at + _KEY_WINDOW,
     )

@@ -184,7 +184,8 @@ class Redrive:
 
 def _draft(queue, message, now):
     state = messages.read_state(message)
-    rest = msgspec.structs.replace(state, dead_letter=None, ttl=0)
+    # What somebody moves back is copied anew, like what he posts.
+    rest = msgspec.structs.replace(state, dead_letter=None, ttl=0, first='')
     return messages.Draft(
         body=message.body,
         expires_at=now + (state.ttl or message.ttl),

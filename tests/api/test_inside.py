@@ -187,8 +187,8 @@ class TestCopies(InsideTestCase):
         self.subscribe('queue:demo', 'other')
         self.post_messages(1)
         self.work()
-        self.assertEqual([1] * 3, self.list_bodies())
-        self.assertEqual([1] * 3, self.list_bodies('other'))
+        self.assertEqual([1], self.list_bodies())
+        self.assertEqual([1], self.list_bodies('other'))
         deliveries_ = self.get('/queues/other/subscriptions').json['subscriptions']
         found = [
             one

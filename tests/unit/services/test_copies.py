@@ -53,7 +53,10 @@ class TestCopies(tables.Tables, testtools.TestCase):
         )
         message_id = messages.encode_position(self.services.queues.get(_KEY).id, message.position)
         self.assertEqual(
-            messages.State(copied_from=messages.Origin('demo', message_id), hops=1), messages.read_state(copy)
+            messages.State(
+                copied_from=messages.Origin('demo', message_id), hops=1, visited=('demo',), first=message_id
+            ),
+            messages.read_state(copy),
         )
         self.assertEqual([message], self.services.messages.page(_KEY).messages)
 
@@ -74,11 +77,19 @@ class TestCopies(tables.Tables, testtools.TestCase):
         self.assertTrue(self.sender.send(push).ok)
         self.assertEqual([], self.copies())
 
-    def test_each_delivery_makes_its_own(self):
-        message = self.post()
-        for delivery_id in ('s-a', 's-b'):
-            self.sender.send(self.push(message, delivery_id=delivery_id))
+    def test_each_message_makes_its_own(self):
+        for _ in range(2):
+            self.sender.send(self.push(self.post()))
         self.assertEqual(2, len(self.copies()))
+
+    def test_one_that_comes_by_two_ways_is_stored_once(self):
+        message = self.post()
+        for name in ('left', 'right'):
+            key = _KEY._replace(name=name)
+            self.sender.send(self.push(message, f'queue:{name}', delivery_id=f'from-demo-to-{name}'))
+            [copy] = self.copies(key)
+            self.assertTrue(self.sender.send(self.push(copy, key=key, delivery_id=f'from-{name}')).ok)
+        self.assertEqual(1, len(self.copies()))
 
     def test_five_hops_and_no_more(self):
         key, message = _KEY, self.post()
@@ -89,6 +100,27 @@ class TestCopies(tables.Tables, testtools.TestCase):
         result = self.sender.send(self.push(message, 'queue:hop-6', key))
         self.assertEqual(base.Result(ok=False, sent=False, error='hops'), result)
         self.assertIsNone(self.services.queues.load(_KEY._replace(name='hop-6')))
+
+    def test_no_queue_gets_it_twice(self):
+        message = self.post()
+        self.assertTrue(self.sender.send(self.push(message)).ok)
+        [copy] = self.copies()
+        third = _KEY._replace(name='third')
+        self.assertTrue(self.sender.send(self.push(copy, 'queue:third', _COPIES)).ok)
+        [copy] = self.copies(third)
+        for name in ('demo', 'copies', 'third'):
+            result = self.sender.send(self.push(copy, f'queue:{name}', third))
+            self.assertEqual(base.Result(ok=False, sent=False, error='hops'), result)
+        self.assertTrue(self.sender.send(self.push(copy, 'queue:fourth', third)).ok)
+
+    def test_what_a_queue_takes_now_counts(self):
+        self.services.queues.create(_COPIES, {'_max_messages_post_size': 2})
+        message = self.post()
+        self.assertEqual(base.Result(ok=False, error='queue'), self.sender.send(self.push(message)))
+        # Another process changes it.
+        other = bootstrap.build_services(self.driver, limits.Limits(), self.clock)
+        other.queues.replace_metadata(_COPIES, {'_max_messages_post_size': 100})
+        self.assertTrue(self.sender.send(self.push(message)).ok)
 
     def test_a_dead_letter_is_as_far_as_its_message_was(self):
         self.services.queues.create(_COPIES, {'_max_claim_count': 1, '_dead_letter_queue': 'dead'})
