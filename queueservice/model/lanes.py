@@ -16,6 +16,7 @@ class Lane(msgspec.Struct, frozen=True):
     project: str
     site: str  # what is loaded by attempts: a host
     revision: int
+    nonce: str | None = None  # of the subscription, while its subscriber is the one whom the rest is about
     due_at: float | None = None  # s, UTC; to be looked at then; leased until then; None: parked, there is nothing to do
     leased_by: str | None = None  # the turn that has it until due_at; None: nobody's
     rests_until: float | None = None  # s, UTC; nothing is sent before, whatever comes; None: there is no such instant

@@ -32,15 +32,19 @@ class Lanes:
 
     # For subscriptions
 
-    def open(self, subscription: subscriptions.Subscription) -> None:
-        """Make the lane of a subscription, parked. Nothing happens if there is one.
+    def open(self, subscription: subscriptions.Subscription, now: float) -> None:
+        """Make the lane of a subscription, parked.
 
+        One that there is stays as it is, or begins anew if the subscriber is another one by now: nothing is known of
+        him, and what waits is for him to be sent at once.
         If interrupted: it may be there half, and is no lane yet. To be repeated.
         """
         project = subscription.queue.project
         self._queues.ensure(deliveries.lane_key(project, subscription.id))
-        site = self.site(subscription)
-        self._records.insert(tables.LANES, [_pack(lanes.Lane(subscription.id, project, site, revision=0))])
+        fresh = lanes.Lane(subscription.id, project, self.site(subscription), revision=0, nonce=subscription.nonce)
+        (inserted,) = self._records.insert(tables.LANES, [_pack(fresh)])
+        if isinstance(inserted, storage_errors.Duplicate):
+            self._begin_anew(fresh, now)
 
     def close(self, subscription_id: str, project: str) -> None:
         """Remove a lane with everything in it. Nothing happens if there is none.
@@ -122,9 +126,8 @@ class Lanes:
 
     def leave(self, lane: lanes.Lane, now: float) -> None:
         """Give back a leased lane in which there is more to do, at once or when it has rested."""
-        due_at = max(now, lane.rests_until or 0)
         for _ in range(_ATTEMPTS):
-            left = msgspec.structs.replace(lane, leased_by=None, due_at=due_at)
+            left = msgspec.structs.replace(lane, leased_by=None, due_at=max(now, lane.rests_until or 0))
             (stored,) = self._records.replace(tables.LANES, [_pack(left)])
             if not isinstance(stored, storage_errors.Stale):
                 return
@@ -169,11 +172,28 @@ class Lanes:
             ]
         raise storage_errors.Unavailable('Lanes kept being changed by others.')
 
+    def _begin_anew(self, fresh, now):
+        for _ in range(_ATTEMPTS):
+            stored = self.find([fresh.id]).get(fresh.id)
+            if stored is None or stored.nonce == fresh.nonce:
+                return
+            due_at = now if stored.leased_by is None else stored.due_at
+            anew = msgspec.structs.replace(fresh, revision=stored.revision, leased_by=stored.leased_by, due_at=due_at)
+            (answer,) = self._records.replace(tables.LANES, [_pack(anew)])
+            if not isinstance(answer, storage_errors.Stale):
+                return
+        raise storage_errors.Unavailable('A lane kept being changed by others.')
+
     def _find_again(self, lane):
-        """`lane` under the revision that it has now; None if it is gone, or another turn has it."""
+        """`lane` under the revision that it has now; None if it is gone, or another turn has it.
+
+        As it is stored if it has begun anew: what this turn has learned is about somebody else.
+        """
         stored = self.find([lane.id]).get(lane.id)
         if stored is None or stored.leased_by != lane.leased_by:
             return None
+        if stored.nonce != lane.nonce:
+            return stored
         return msgspec.structs.replace(lane, revision=stored.revision)
 
 

@@ -370,7 +370,7 @@ class Subscriptions:
         :param ask: let the subscriber be asked if he has not confirmed.
         """
         for _ in range(_ATTEMPTS):
-            self._lanes.open(_unpack(record))  # it is there before anybody can put something into it
+            self._lanes.open(_unpack(record), self._clock())  # it is there before anybody can put something into it
             if not (self._join(record) if record['confirmed'] else self._leave(record)):
                 self._records.replace(tables.SUBSCRIPTIONS, [record | _ENDED])
                 self._lanes.close(record['id'], record['project'])

@@ -92,6 +92,8 @@ class Turns:
                 lane = self._lanes.park(lane, claimed.next_at)
                 if lane is None:
                     return
+                if lane.nonce != subscription.nonce:
+                    break  # what came in is for another subscriber
         self._lanes.leave(lane, self._clock())
 
     # Inside

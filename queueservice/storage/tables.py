@@ -107,6 +107,7 @@ LANES = records.Table(
         'id': str,  # of the subscription
         'project': str,
         'site': str,  # what is loaded by attempts: a host
+        'nonce': str,  # of the subscription, while its subscriber is the one whom the rest is about
         'due_at': float,  # s, UTC; leased, or to wait, until then. None: parked, nothing is to be delivered
         'leased_by': str,  # the turn that has it until due_at; None: nobody's
         'rests_until': float,  # s, UTC; nothing is sent before, whatever comes

@@ -25,7 +25,7 @@ class DeliveriesTestCase(base.ApiTestCase):
         stored = self.services.queues.get(key)
         fields = {'now': self.clock(), 'queue': key, 'queue_id': stored.id, **fields}
         subscription = subscriptions.store(self.service.driver, subscriptions.build(**fields))
-        self.services.lanes.open(subscription)
+        self.services.lanes.open(subscription, self.clock())
         return subscription
 
     def end(self, place, outcome=deliveries.DELIVERED, subscription=None, **fields):

@@ -129,7 +129,7 @@ class TestMove(RedriveTestCase):
         self.kill('poison')
         key = fixtures.queue_key()
         subscription = subscriptions.build(queue=key, queue_id=self.service.services.queues.get(key).id)
-        self.service.services.lanes.open(subscription)
+        self.service.services.lanes.open(subscription, self.clock())
         subscribe(self.service, key, subscription.id)
         self.redrive()
         for shard in range(16):

@@ -50,7 +50,7 @@ class TestLanes(testtools.TestCase):
     def test_opening_a_lane_again_changes_nothing(self):
         self.put('d1')
         before = self.lane()
-        self.lanes.open(self.subscription)
+        self.lanes.open(self.subscription, self.clock())
         self.assertEqual(before, self.lane())
 
     def test_what_is_put_in_wakes_the_lane(self):

@@ -13,6 +13,7 @@ import testtools
 from queueservice import bootstrap
 from queueservice.delivery import base
 from queueservice.model import deliveries, messages, metadata, queues
+from queueservice.model import subscriptions as subscriptions_model
 from queueservice.services import attempts, sealing, turns
 from queueservice.services import messages as messages_service
 from queueservice.storage import errors as storage_errors
@@ -458,6 +459,59 @@ class TestBreaker(TurnsTestCase):
         self.work()
         writes = [call for call in self.driver.calls if call.split('.')[1] in ('replace', 'claim', 'renew', 'delete')]
         self.assertEqual(['records.replace', 'messages.claim', 'messages.renew', 'records.replace'], writes)
+
+    def change_subscriber(self):
+        wanted = subscriptions_model.Wanted('http://corrected.example/')
+        self.services.subscriptions.update(KEY, self.subscription.id, wanted)
+
+    def assert_corrected(self):
+        self.is_down = False
+        self.sender.pushes.clear()
+        self.work()
+        self.assertEqual({'http://corrected.example/'}, {push.target for push in self.sender.pushes})
+        self.assertEqual({0, 1, 2, 3, 4, 5}, set(self.bodies()))
+        lane = self.lane(self.subscription)
+        self.assertEqual((0, None, None, 200), (lane.failures, lane.opened_at, lane.last_error, lane.last_status))
+        self.assertEqual('corrected.example', lane.site)
+
+    def test_another_subscriber_begins_anew(self):
+        self.begin_with_a_mistake()
+        self.work()
+        self.assertIsNotNone(self.lane(self.subscription).rests_until)
+        self.change_subscriber()
+        lane = self.lane(self.subscription)
+        self.assertEqual((0, None, None), (lane.failures, lane.opened_at, lane.rests_until))
+        self.assertIsNone(lane.last_at)
+        self.assert_corrected()
+
+    def test_so_does_one_who_comes_in_the_middle_of_a_turn(self):
+        self.begin_with_a_mistake()
+
+        def answer(push):
+            if len(self.sender.pushes) == 5:
+                self.change_subscriber()
+            return DOWN if 'mistaken' in push.target else base.Result(ok=True, status=200)
+
+        self.sender.answer = answer
+        self.dispatch()
+        self.turn()
+        lane = self.lane(self.subscription)
+        self.assertEqual((0, None, None, None), (lane.failures, lane.opened_at, lane.rests_until, lane.leased_by))
+        self.assert_corrected()
+
+    def begin_with_a_mistake(self):
+        self.services.subscriptions.delete(KEY, self.subscription.id)
+        policy = {'retries_with_no_delay': 9}
+        self.subscription = self.subscribe('http://mistaken.example/', options={'_retry_policy': policy})
+        self.post(*[b'%d' % number for number in range(6)])
+
+    def test_one_who_stays_does_not_begin_anew(self):
+        self.post(*[b'%d' % number for number in range(6)])
+        self.work()
+        before = self.lane(self.subscription)
+        wanted = subscriptions_model.Wanted(self.subscription.subscriber)
+        self.services.subscriptions.update(KEY, self.subscription.id, wanted)
+        self.assertEqual(before, self.lane(self.subscription))
 
     def test_answers_that_no_retry_mends_keep_it_closed(self):
         self.sender.answer = lambda push: GONE
