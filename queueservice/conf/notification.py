@@ -11,8 +11,9 @@ OPTIONS = [
     cfg.BoolOpt(
         'require_confirmation',
         help='Deliver to http, https and mailto subscribers only after they have confirmed that they want it. '
-        'Otherwise anybody who can subscribe can have messages sent to anybody. Without a value it is true with '
-        'authentication, and false under noauth.',
+        'Otherwise anybody who can subscribe can have messages sent to anybody. Turned off, it lets those take part '
+        'who were to be asked before, unless they have declined. Without a value it is true with authentication, and '
+        'false under noauth.',
     ),
     cfg.StrOpt(
         'public_url',

@@ -13,6 +13,7 @@ from queueservice.delivery import base as delivery
 from queueservice.model import deliveries, errors, messages, notifications, queues, retry, subscriptions
 from queueservice.model import lanes as lanes_model
 from queueservice.services import confirmations
+from queueservice.storage import errors as storage_errors
 
 _LOG = logging.getLogger(__name__)
 
@@ -148,12 +149,13 @@ class Attempts:
         sender = self._senders.get(subscription.scheme)
         if sender is None:
             return delivery.Result(ok=False, sent=False, error='address')
-        push = self._push(job, subscription, queue, now)
         try:
-            return sender.send(push)
+            return sender.send(self._push(job, subscription, queue, now))
+        except storage_errors.Unavailable:
+            raise
         except Exception:
             # It may be what this one message is like: the others are not to wait for it for ever.
-            _LOG.exception('An attempt to deliver %s ended in an unexpected way.', push.delivery_id)
+            _LOG.exception('An attempt to deliver %s ended in an unexpected way.', job.entry.delivery_id)
             return delivery.Result(ok=False, retry=True, error='connection')
 
     def judge(

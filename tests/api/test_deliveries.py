@@ -381,6 +381,13 @@ class TestSendingAgain(DeliveriesTestCase):
             self.redeliver()
         self.assertIn('"subscription.redeliver"', logs.output[0])
 
+    def test_so_is_that_one_was_dropped(self):
+        one = self.end(1, deliveries.FAILED)
+        with self.assertLogs('queueservice.audit') as logs:
+            self.delete(f'{self.base}/deliveries/{one}', status=204)
+        self.assertIn('"delivery.delete"', logs.output[0])
+        self.assertIn(f'"{one}"', logs.output[0])
+
     def test_readers_cannot_ask(self):
         self.post(f'{self.base}/redeliver', {}, headers={'X-Roles': 'reader'}, status=403)
 

@@ -59,6 +59,17 @@ def _value(conf, group, name):
     return (conf if group == 'DEFAULT' else conf[group])[name]
 
 
+class TestAuditLog(testtools.TestCase):
+    def test_every_action_is_explained(self):
+        code = (ROOT / 'queueservice').rglob('*.py')
+        actions = {
+            found for path in code for found in re.findall(r"audit\(\s*(?:\w+,\s*)?'([a-z.]+)'", path.read_text())
+        }
+        page = (ROOT / 'doc' / 'source' / 'admin' / 'logging.rst').read_text()
+        self.assertIn('subscription.redeliver', actions)
+        self.assertEqual(set(), {action for action in actions if f'``{action}``' not in page})
+
+
 class TestOptions(testtools.TestCase):
     def test_every_option_is_explained_in_sentences(self):
         for group, option in options():

@@ -60,6 +60,7 @@ class DeliveryItem(base.Resource):
 
     def on_delete(self, req, resp, queue_name, subscription_id, delivery_id):
         self.services.deliveries.drop(req.context.queue, subscription_id, delivery_id)
+        self.audit(req, 'delivery.delete', queue=queue_name, subscription=subscription_id, delivery=delivery_id)
         resp.status = falcon.HTTP_204
 
 
