@@ -31,6 +31,10 @@ class Lane(msgspec.Struct, frozen=True):
         """Whether the breaker is open: then one entry at a time is sent, to see."""
         return self.opened_at is not None
 
+    def is_leased(self, now: float) -> bool:
+        """Whether a turn is under way."""
+        return self.leased_by is not None and self.due_at > now
+
 
 def note_success(lane: Lane, now: float, status: int | None) -> Lane:
     """The lane after an attempt that succeeded."""

@@ -46,6 +46,7 @@ class Housekeeping:
                 order = ((table.expires, False),)
                 more |= self._driver.records.delete(table, gone, order=order, limit=_SLICE) >= _SLICE
         more |= self._subscriptions.finish(now, _SLICE) > 0
+        more |= self._subscriptions.admit() > 0
         return more
 
     def start(self) -> None:
@@ -65,5 +66,7 @@ class Housekeeping:
                     chore()
                 while self.sweep() and not self._stop.is_set():
                     time.sleep(0.001)
-            except storage_errors.Unavailable as error:
+            except storage_errors.StorageError as error:
                 _LOG.warning('Nothing can be swept now: %s', error)
+            except Exception:
+                _LOG.exception('The housekeeping met something unexpected')

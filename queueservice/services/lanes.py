@@ -95,6 +95,10 @@ class Lanes:
                 woken.append(lane.id)
         self._wake(woken, now)
 
+    def wake(self, subscription_id: str, now: float) -> None:
+        """Let a lane be looked at, unless it rests. Nothing happens if there is none."""
+        self._wake([subscription_id], now)
+
     # Turns
 
     def find_due(self, now: float, limit: int, after: tuple | None = None) -> list[lanes.Lane]:

@@ -61,6 +61,8 @@ class Subscriptions:
         self._limits = limits
         self._rules = rules
         self._clock = clock
+        #: The id up to which `admit` has looked.
+        self._looked_at = ''
 
     # For the worker
 
@@ -114,6 +116,7 @@ class Subscriptions:
                         'renewed_at': now,
                         'expires_at': now + ttl,
                         'confirmed': not self._is_asked(address),
+                        'declined': False,
                         'nonce': subscriptions.new_nonce(),
                         'secret': secret,
                         'old_secret': None,
@@ -181,11 +184,15 @@ class Subscriptions:
             if changed['address'] != record['address']:
                 changed |= {
                     'confirmed': not self._is_asked(changed['address']),
+                    'declined': False,
                     'nonce': subscriptions.new_nonce(),
                 }
             return changed
 
         _, _, after = self._change(key, subscription_id, change)
+        if wanted.ttl is not None:
+            # A worker whose clock is ahead may have found its life over, and left alone what waits for it.
+            self._lanes.wake(subscription_id, self._clock())
         if wanted.subscriber is not None:  # it need not be another one: what was cut off is done again
             self._settle(after, ask=True)
 
@@ -200,7 +207,7 @@ class Subscriptions:
         def change(record, now):
             if confirmed and not by_subscriber and not record['confirmed'] and self._is_asked(record['address']):
                 raise errors.ConfirmationNeeded()
-            return record | {'confirmed': confirmed}
+            return record | {'confirmed': confirmed, 'declined': not confirmed}
 
         queue, before, after = self._change(key, subscription_id, change)
         took_part = before['confirmed'] or subscription_id in queue.subscribers
@@ -265,10 +272,29 @@ class Subscriptions:
         self._queues.delete(key, queue.id)
         self._end_all(queue.id)  # those that came meanwhile; nobody can come any more
 
-    # Clearing away
+    # In the background
+
+    def admit(self) -> int:
+        """Where nobody is asked, let those take part who were to be asked before the operator turned that off, unless
+        they have declined. Goes once over all subscriptions, a slice a call; say how many were looked at.
+
+        If interrupted: the next process begins at the beginning.
+        """
+        if self._rules.require_confirmation:
+            return 0
+        where = (records.Condition('id', '>', self._looked_at),)
+        query = records.Query(where=where, order=(('id', False),), limit=_SLICE)
+        found = self._records.find(tables.SUBSCRIPTIONS, query).records
+        for record in found:
+            while record and self._waits(record) and not self._welcome(record):
+                record = self._find_record(record['id'])
+        if found:
+            self._looked_at = found[-1]['id']
+        return len(found)
 
     def finish(self, now: float, limit: int) -> int:
-        """Clear away what belongs to subscriptions that have ended, up to `limit` records; say how many. 0: all of it.
+        """Clear away what belongs to subscriptions that have ended, up to `limit` records; say how many. 0: all of it,
+        but for those that a turn is delivering to.
 
         Any number of processes may do so at the same time, and be cut off anywhere.
         """
@@ -286,6 +312,10 @@ class Subscriptions:
             tables.SUBSCRIPTIONS, [record | _ENDED for record in gone if record['address'] is not None]
         )
         ended += [record for record in lapsed if isinstance(record, dict)]
+        # A turn that began before goes on for as long as its lease, and what it remembers is to be forgotten, too.
+        leased = {
+            lane.id for lane in self._lanes.find(record['id'] for record in ended).values() if lane.is_leased(now)
+        }
         by_queue = {}
         for record in ended:
             by_queue.setdefault(record['queue_id'], set()).add(record['id'])
@@ -295,6 +325,8 @@ class Subscriptions:
         for record in ended:
             if done >= limit:
                 break
+            if record['id'] in leased:
+                continue
             self._lanes.close(record['id'], record['project'])
             cleared = self._deliveries.clear(record['id'], limit - done)
             done += cleared
@@ -304,6 +336,9 @@ class Subscriptions:
         return done
 
     # Inside
+
+    def _waits(self, record):
+        return not record['confirmed'] and not record['declined'] and record['expires_at'] > self._clock()
 
     def _check_subscriber(self, key, uri):
         """The subscriber, normalised."""
@@ -359,7 +394,7 @@ class Subscriptions:
         :returns: whether it is still there.
         """
         if not record['confirmed'] and not self._is_asked(record['address']):
-            (record,) = self._records.replace(tables.SUBSCRIPTIONS, [record | {'confirmed': True}])
+            (record,) = self._records.replace(tables.SUBSCRIPTIONS, [record | {'confirmed': True, 'declined': False}])
             if not isinstance(record, dict):
                 return False
         return self._settle(record, ask=True)

@@ -90,6 +90,7 @@ SUBSCRIPTIONS = records.Table(
         'renewed_at': float,
         'expires_at': float,
         'confirmed': bool,
+        'declined': bool,  # the subscriber has said that he wants no messages, and not that he does since
         'nonce': str,
         'secret': bytes,
         'old_secret': bytes,

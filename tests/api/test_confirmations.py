@@ -7,7 +7,8 @@ import textwrap
 import threading
 from wsgiref import simple_server
 
-from queueservice.model import deliveries, signatures
+from queueservice import bootstrap
+from queueservice.model import deliveries, queues, signatures
 from tests.api import base, test_identity, test_shares
 from tests.fixtures import drivers, services, tables
 
@@ -44,6 +45,45 @@ class ConfirmationsTestCase(base.ApiTestCase):
 
     def is_confirmed(self, path):
         return self.get(path, headers=self.token, status=200).json['confirmed']
+
+
+class TestTurnedOff(ConfirmationsTestCase):
+    """The operator asks nobody any more."""
+
+    def setUp(self):
+        super().setUp()
+        self.waiting = [self.subscribe(f'https://receiver.example/{number}') for number in range(120)]
+        self.declined = self.subscribe('https://declined.example/')
+        self.gone = self.subscribe('https://gone.example/')
+        self.answer(self.declined, _NO, self.link(self.declined), 204)
+        self.delete(self.gone)
+        driver = self.service.services.driver
+        self.after = bootstrap.build_services(driver, clock=self.clock, delivery=deliveries.Rules())
+
+    def sweep(self, services):
+        for _ in range(10):
+            services.housekeeping.sweep()
+
+    def test_those_who_were_waiting_take_part(self):
+        self.sweep(self.after)
+        self.assertEqual([True] * 120, [self.is_confirmed(path) for path in self.waiting])
+        self.assertFalse(self.is_confirmed(self.declined))
+        self.get(self.gone, status=404)
+        self.assertEqual(120, len(self.after.queues.load(self.key()).subscribers))
+
+    def test_while_they_are_asked_they_do_not(self):
+        self.sweep(self.service.services)
+        self.assertEqual([False] * 120, [self.is_confirmed(path) for path in self.waiting])
+
+    def test_one_who_declines_meanwhile_stays_out(self):
+        path = self.waiting[0]
+        self.answer(path, _YES, self.link(path), 204)
+        self.answer(path, _NO, self.link(path), 204)
+        self.sweep(self.after)
+        self.assertFalse(self.is_confirmed(path))
+
+    def key(self):
+        return queues.QueueKey(queues.PROJECT, base.PROJECT, 'demo')
 
 
 class TestLinks(ConfirmationsTestCase):

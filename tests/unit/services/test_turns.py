@@ -12,7 +12,7 @@ import testtools
 
 from queueservice import bootstrap
 from queueservice.delivery import base
-from queueservice.model import deliveries, messages, metadata, queues
+from queueservice.model import deliveries, messages, metadata, notifications, queues
 from queueservice.model import subscriptions as subscriptions_model
 from queueservice.services import attempts, sealing, turns
 from queueservice.services import messages as messages_service
@@ -375,6 +375,21 @@ class TestOutcomes(TurnsTestCase):
         record = self.deliver(options={'_retry_policy': POLICY}, seconds=600)
         self.assertEqual(('failed', 'connection'), (record['outcome'], record['error']))
 
+    def test_a_message_of_which_no_body_can_be_made_holds_up_nobody(self):
+        build = notifications.build
+
+        def fail(message, **fields):
+            if message.body == b'2':
+                raise ZeroDivisionError
+            return build(message, **fields)
+
+        self.patch(notifications, 'build', fail)
+        self.subscribe(options={'_retry_policy': POLICY})
+        self.post(b'1', b'2', b'3')
+        self.run_on(200)
+        self.assertEqual([1, 3], self.bodies())
+        self.assertEqual(['delivered', 'delivered', 'failed'], sorted(self.outcomes()))
+
     def test_what_nobody_can_send_is_refused(self):
         self.subscribe('gopher://receiver.example/')
         self.post()
@@ -596,6 +611,46 @@ class TestEnds(TurnsTestCase):
         self.assertIsNone(self.lane(subscription).due_at)
         self.assertEqual([], self.sender.pushes)
         self.services.subscriptions.finish(self.clock(), 100)
+        self.assertEqual([], self.lanes())
+
+    def test_one_that_is_renewed_at_the_last_moment_gets_what_waits(self):
+        subscription = self.subscribe()
+        self.clock.advance(3599.5)
+        self.post()
+        self.dispatch()
+        # This worker's clock is ahead.
+        self.clock.advance(1)
+        self.turn()
+        self.clock.advance(-1)
+        self.services.subscriptions.update(KEY, subscription.id, subscriptions_model.Wanted(ttl=3600))
+        self.work()
+        self.assertEqual([1], self.bodies())
+
+    def test_nothing_is_remembered_of_one_that_ends_in_the_middle_of_a_turn(self):
+        subscription = self.subscribe()
+
+        def end(push):
+            self.services.subscriptions.delete(KEY, subscription.id)
+            self.services.subscriptions.finish(self.clock(), 100)
+            return GONE
+
+        self.sender.answer = end
+        self.post()
+        self.work()
+        self.assertEqual(['failed'], self.outcomes())
+        self.services.subscriptions.finish(self.clock(), 100)
+        self.assertEqual([], self.outcomes())
+        self.assertEqual([], self.lanes())
+
+    def test_one_that_ends_under_a_turn_that_was_killed_is_cleared_away_later(self):
+        subscription = self.subscribe()
+        self.post()
+        self.dispatch()
+        self.services.turns.take(self.services.lanes.find_due(self.clock(), 10))
+        self.services.subscriptions.delete(KEY, subscription.id)
+        self.assertEqual(0, self.services.subscriptions.finish(self.clock(), 100))
+        self.clock.advance(self.services.turns.lease)
+        self.assertEqual(1, self.services.subscriptions.finish(self.clock(), 100))
         self.assertEqual([], self.lanes())
 
     def test_a_subscription_to_an_earlier_life_of_the_queue_gets_nothing(self):
