@@ -2,6 +2,7 @@
 
 import collections.abc
 import itertools
+import math
 
 import msgspec
 
@@ -23,9 +24,6 @@ _DEFAULTS = {
     'process_status': model.READY,
     'metadata': None,
 }
-
-#: Filters that are no fields, and what they mean.
-_RANGES = {'created_after': ('created_at', '>='), 'created_before': ('created_at', '<=')}
 
 
 class Enrolments:
@@ -62,8 +60,13 @@ class Enrolments:
             where.append(records.Condition('messageset', 'in', tuple(one.id for one in found)))
         if 'metadata_has_key' in filters:
             where.append(records.Condition('metadata_keys', 'has', filters.pop('metadata_has_key')))
-        for name, value in filters.items():
-            where.append(records.Condition(*_RANGES.get(name, (name, '=')), value))
+        if 'created_after' in filters:
+            where.append(records.Condition('created_at', '>=', filters.pop('created_after')))
+        if 'created_before' in filters:
+            # This instant counts, too. Stand-ins of MongoDB have been seen to miss it by "<=".
+            behind = math.nextafter(filters.pop('created_before'), math.inf)
+            where.append(records.Condition('created_at', '<', behind))
+        where += [records.Condition(name, '=', value) for name, value in filters.items()]
         if lacking is None:
             return self._rows.page(where, _ORDER, offset, limit)
         left = (one for one in self._walk(where) if lacking not in one.metadata_keys)

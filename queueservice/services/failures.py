@@ -40,4 +40,4 @@ class Failures:
                 f'{one.task_id}:{one.id}': model.Task(one.task_id, project, one.enrolment, one.resend) for one in found
             }
             schedules.put(self._store, self._queues, sequences.TASKS, tasks, self._clock())
-            self._rows.drop((is_own, records.Condition('id', '<=', found[-1].id)))
+            self._rows.drop((records.Condition('id', 'in', tuple(one.id for one in found)),))

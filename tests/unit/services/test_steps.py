@@ -16,6 +16,7 @@ from queueservice.services import sequences as services_sequences
 from queueservice.services import steps
 from queueservice.storage import errors as storage_errors
 from queueservice.storage import messages as store
+from tests.api import base
 from tests.fixtures import clock as clock_module
 from tests.fixtures import drivers, faulty, services, tables
 
@@ -42,7 +43,7 @@ class StepsTestCase(tables.Tables, testtools.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.start(drivers.build_memory())
+        self.start(base.ApiTestCase.make_driver(self))
 
     def start(self, driver, **options):
         self.clock = clock_module.Clock()
@@ -325,7 +326,8 @@ class TestQuota(StepsTestCase):
 class TestInterrupted(StepsTestCase):
     """Whatever call of the storage fails, or only its answer is lost: no step is lost, and none is posted twice."""
 
-    def make_everything(self, driver):
+    def make_everything(self):
+        driver = faulty.Driver(base.ApiTestCase.make_driver(self))
         self.start(driver)
         follow, _ = self.make_course(1, name='b')
         made, schedule = self.make_course(1, 2, name='a', next_set=follow)
@@ -359,23 +361,23 @@ class TestInterrupted(StepsTestCase):
         )
 
     def test_at_every_call(self):
-        self.make_everything(faulty.Driver())
+        self.make_everything()
         self.work()
         calls = len(self.driver.calls)
         self.assert_all_done()
         for late in (False, True):
             for number in range(1, calls + 1):
-                self.make_everything(faulty.Driver())
+                self.make_everything()
                 self.driver.fail(on_call=number, late=late)
                 self.work_until_it_is_done()
                 self.assert_all_done()
 
     def test_twice(self):
-        self.make_everything(faulty.Driver())
+        self.make_everything()
         self.work()
         for number in range(1, len(self.driver.calls) + 1, 3):
             for again in range(1, 20, 4):
-                self.make_everything(faulty.Driver())
+                self.make_everything()
                 self.driver.fail(on_call=number, late=True)
                 self.work_until_it_is_done(again)
                 self.assert_all_done()
