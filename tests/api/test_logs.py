@@ -57,6 +57,11 @@ class TestAudit(LogsTestCase):
         self.post('/queues/demo/purge', {'resource_types': []})
         self.assertEqual([], self.lines())
 
+    def test_deletes_of_staged_messaging(self):
+        self.version = 'staged'
+        self.post('/v1/schedule/', {}, status=201)
+        self.assert_audited(self.delete('/v1/schedule/1/'), 'schedule.delete', id=1)
+
     def test_subscriptions_without_their_secrets(self):
         path = '/queues/demo/subscriptions'
         options = {'post_headers': {'Authorization': 'hidden'}}

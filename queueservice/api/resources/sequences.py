@@ -128,7 +128,9 @@ class Item(Readable):
         self.answer(req, resp, self.noun.change(project, id, forms.read_fields(given, self.form, partial)))
 
     def on_delete(self, req, resp, **ids):
-        self.noun.delete(req.context.caller.project, self.read_id(*ids.values()))
+        id = self.read_id(*ids.values())
+        self.noun.delete(req.context.caller.project, id)
+        self.audit(req, self.policies['DELETE'].replace('s:', '.'), id=id)
         resp.status = falcon.HTTP_204
 
     def read_id(self, text):

@@ -25,8 +25,9 @@ class UserTokens(base.Resource):
         email = forms.read_fields(given, schemas.UserIn)['email']
         if not (_EMAIL.fullmatch(email) and email.isprintable()):
             raise errors.FieldsInvalid(problems={'email': ['Enter a valid email address.']})
-        made, token = self.services.tokens.create(req.context.caller.project, ['member'], email)
-        self.audit(req, 'token.create', id=made.id, name=email, of_roles=list(made.roles))
+        project = req.context.caller.project
+        made, token = self.services.tokens.create(project, ['member'], email)
+        self.audit(req, 'token.create', token=made.id, of_project=project, of_roles=list(made.roles))
         resp.data = media.encode(schemas.UserOut(token))
         resp.status = falcon.HTTP_201
 
