@@ -14,7 +14,8 @@ from queueservice.storage import errors as storage_errors
 
 _LOG = logging.getLogger(__name__)
 
-#: How many lanes that are due are read at once, and how often the next ones where all senders might be of use yet.
+#: How many lanes that are due are read at once, and how often the next ones where senders might be of use yet. However
+#: many there are, the next call goes on from there.
 _PAGE = 100
 _PAGES = 50
 
@@ -77,10 +78,11 @@ class Deliver:
         self._wake = wake
         self._pool = concurrent.futures.ThreadPoolExecutor(senders, thread_name_prefix='sender')
         self._desk = Desk(senders)
+        self._after: tuple | None = None  # the place behind which to look first
 
     def __call__(self) -> bool:
         taken = 0
-        after = None
+        after, self._after = self._after, None
         for _ in range(_PAGES):
             if not self._desk.has_room():
                 break
@@ -90,6 +92,8 @@ class Deliver:
                 break
             # These may all be of one project or of one site that is busy enough: others wait behind them.
             after = (page[-1].due_at, page[-1].id)
+        else:
+            self._after = after
         return taken > 0
 
     def join(self) -> None:
@@ -98,8 +102,7 @@ class Deliver:
 
     def _take(self, page):
         # Several workers look at the same page.
-        random.shuffle(page)
-        wanted = [lane for lane in page if self._desk.admit(lane)]
+        wanted = [lane for lane in random.sample(page, len(page)) if self._desk.admit(lane)]
         try:
             taken = self._turns.take(wanted) if wanted else []
         except BaseException:

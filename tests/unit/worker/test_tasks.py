@@ -50,8 +50,10 @@ class Lanes:
 
     def __init__(self, due):
         self.due = due
+        self.places = []
 
     def find_due(self, now, limit, after=None):
+        self.places.append(after and after[1])
         start = 0 if after is None else 1 + next(n for n, one in enumerate(self.due) if (one.due_at, one.id) == after)
         return self.due[start : start + limit]
 
@@ -93,6 +95,21 @@ class TestDeliver(testtools.TestCase):
         self.assertTrue(self.build(due, turns)())
         self.assertIn('quiet', turns.ids)
         self.assertEqual(9, len(turns.ids))
+
+    def test_nor_do_more_than_are_looked_at_at_once(self):
+        self.patch(tasks, '_PAGES', 3)
+        due = [lane(f'{number:04}', f'host-{number}', 'loud') for number in range(1000)]
+        due.append(lane('quiet', 'host', 'quiet'))
+        turns = Turns()
+        turns.run = lambda one, is_stopping, lend: turns.ids.append(one.id) or turns.go_on.wait(5)
+        deliver = self.build(due, turns)
+        for _ in range(4):
+            deliver()
+        self.assertIn('quiet', turns.ids)
+        # Then from the beginning.
+        deliver()
+        self.assertEqual([None, '0099', '0199', '0299'], deliver._lanes.places[:4])
+        self.assertEqual(2, deliver._lanes.places.count(None))
 
     def test_who_was_not_taken_leaves_his_sender_free(self):
         deliver = self.build([lane('a')], Turns(refuses='a'), senders=1)
