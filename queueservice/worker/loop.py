@@ -16,7 +16,9 @@ _LOG = logging.getLogger(__name__)
 #: Seconds between looks while there is nothing to do, at first and at the most; and while the store does not answer.
 LEAST_PAUSE = 0.05
 MOST_PAUSE = 0.5
-MOST_PAUSE_OUTAGE = 5.0
+MOST_PAUSE_OUTAGE = 2.0
+#: Seconds after which it is told again that the store does not answer.
+_REMINDER = 30.0
 
 Task = collections.abc.Callable[[], bool]
 
@@ -86,14 +88,19 @@ class Worker:
     def _run(self, task: Task, woken: threading.Event | None = None):
         """Call `task` until the end, at intervals where it finds nothing to do, and at once when `woken`."""
         pause = LEAST_PAUSE
+        remind_at = 0.0
         while not self._is_stopping.is_set():
             most = MOST_PAUSE
             try:
-                if task():
+                is_done = task()
+                remind_at = 0.0
+                if is_done:
                     pause = LEAST_PAUSE
                     continue
             except storage_errors.StorageError as error:
-                _LOG.warning('The storage cannot be used by the %s now: %s', threading.current_thread().name, error)
+                if time.monotonic() >= remind_at:
+                    _LOG.warning('The storage cannot be used by the %s now: %s', threading.current_thread().name, error)
+                    remind_at = time.monotonic() + _REMINDER
                 most = MOST_PAUSE_OUTAGE
             except Exception:
                 _LOG.exception('The %s met something unexpected', threading.current_thread().name)

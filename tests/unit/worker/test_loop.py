@@ -13,6 +13,7 @@ from queueservice.storage import messages as store
 from queueservice.worker import loop
 from tests.fixtures import faulty, subscribers
 
+THREADS = 4
 KEY = queues.QueueKey(queues.PROJECT, 'project-1', 'demo')
 
 
@@ -58,6 +59,24 @@ class TestWorker(testtools.TestCase):
         self.driver.heal()
         self.post(b'1')
         self.assert_arrives()
+
+    def test_an_outage_is_told_once_in_a_while_and_keeps_nobody_busy(self):
+        with self.assertLogs('queueservice.worker.loop', 'WARNING') as logs:
+            self.worker.start()
+            self.driver.fail()
+            time.sleep(1)
+            self.driver.calls.clear()
+            time.sleep(1)
+            looks = len(self.driver.calls)
+            self.driver.heal()
+            self.post(b'1')
+            began = time.monotonic()
+            self.assert_arrives()
+        self.assertLess(time.monotonic() - began, 4)
+        self.assertLessEqual(looks, 2 * THREADS)
+        told = [record for record in logs.records if 'storage' in record.getMessage()]
+        self.assertLessEqual(len(told), THREADS)
+        self.assertTrue(told)
 
     def test_it_outlives_what_nobody_expects(self):
         healthy = self.services.notifications.dispatch
