@@ -24,6 +24,8 @@ _LOG = logging.getLogger(__name__)
 #: else where that is cut off.
 _BATCH = 100
 _CLAIM_TTL = 30
+#: About how many entries one call puts into lanes: whoever has thousands of subscribers does not hold up the others.
+_MOST_ENTRIES = 5000
 
 _FANOUT = msgspec.json.Decoder(deliveries.Fanout)
 
@@ -63,7 +65,7 @@ class Notifications:
             raise
 
     def dispatch(self, shard: int, now: float) -> int:
-        """Take what lies in an outbox to the lanes; return how many messages of it that were.
+        """Take what lies in an outbox to the lanes, or a part of it; return how many messages of it were looked at.
 
         If interrupted: it is done again, which stores nothing twice.
         """
@@ -78,29 +80,51 @@ class Notifications:
         claim = messages.Claim(messages.new_id(), _CLAIM_TTL, now + _CLAIM_TTL)
         claimed = self._store.claim(outbox, claim, _BATCH, now, keep_until=0).messages
         entries = collections.defaultdict(list)
+        room = _MOST_ENTRIES
+        done, changes = [], []
         for message in claimed:
+            if room <= 0:
+                changes.append(messages.Change((message.position,)))
+                continue
             try:
                 fanout = _FANOUT.decode(message.body)
             except msgspec.DecodeError:
                 _LOG.error('Message %d of %s cannot be read and is dropped.', message.position, outbox.key.name)
+                done.append(message.position)
                 continue
-            for place in fanout.places:
-                message_id = messages.encode_position(fanout.queue_id, place.position)
-                for subscription_id in fanout.subscriptions:
-                    entries[subscription_id].append(
-                        deliveries.Entry(
-                            deliveries.delivery_id(subscription_id, message_id),
-                            message_id=message_id,
-                            request_id=fanout.request_id,
-                            expires_at=place.expires_at,
-                            available_at=place.available_at,
-                        )
-                    )
+            # Its state says how many of those whom it names have it already.
+            start = int(message.state or 0)
+            end = start + max(room // max(len(fanout.places), 1), 1)
+            room -= _add(entries, fanout, fanout.subscriptions[start:end])
+            if end < len(fanout.subscriptions):
+                changes.append(messages.Change((message.position,), state=b'%d' % end))
+                room = 0
+            else:
+                done.append(message.position)
         if entries:
             self._lanes.put_all(entries, now)
-        positions = [message.position for message in claimed]
-        self._store.delete(outbox, positions, now, claim_ids=(claim.id,))
+        if done:
+            self._store.delete(outbox, done, now, claim_ids=(claim.id,))
+        if changes:
+            self._store.renew(outbox, claim.id, changes, now)
         return len(claimed)
+
+
+def _add(entries, fanout, subscription_ids):
+    """Add what subscribers are to get to the entries for each; say how many those are."""
+    for place in fanout.places:
+        message_id = messages.encode_position(fanout.queue_id, place.position)
+        for subscription_id in subscription_ids:
+            entries[subscription_id].append(
+                deliveries.Entry(
+                    deliveries.delivery_id(subscription_id, message_id),
+                    message_id=message_id,
+                    request_id=fanout.request_id,
+                    expires_at=place.expires_at,
+                    available_at=place.available_at,
+                )
+            )
+    return len(fanout.places) * len(subscription_ids)
 
 
 def outbox_of(project: str) -> queues_model.QueueKey:

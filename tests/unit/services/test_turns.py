@@ -16,6 +16,7 @@ from queueservice.model import deliveries, messages, metadata, notifications, qu
 from queueservice.model import subscriptions as subscriptions_model
 from queueservice.services import attempts, sealing, turns
 from queueservice.services import messages as messages_service
+from queueservice.services import notifications as notifications_service
 from queueservice.storage import errors as storage_errors
 from queueservice.storage import messages as store
 from queueservice.storage import records, tables
@@ -717,6 +718,22 @@ class TestFanout(TurnsTestCase):
         self.driver.calls.clear()
         self.post()
         self.assertEqual(['messages.append'], self.driver.calls)
+
+    def test_who_has_many_subscribers_is_dispatched_in_parts(self):
+        self.patch(notifications_service, '_MOST_ENTRIES', 5)
+        subscriptions_ = [self.subscribe(f'http://{number}.example/') for number in range(8)]
+        self.post(b'1', b'2')
+        self.post(b'3')
+        rounds = 0
+        while self.dispatch():
+            rounds += 1
+            put = sum(self.stats(one).total for one in subscriptions_)
+            self.assertLessEqual(put, 5 * rounds)
+        self.assertEqual(24, put)
+        self.turn()
+        for one in subscriptions_:
+            sent = [push for push in self.sender.pushes if push.target == one.subscriber]
+            self.assertEqual([1, 2, 3], [msgspec.json.decode(push.body)['body'] for push in sent])
 
     def test_dead_letters_are_delivered_to_the_subscribers_of_their_queue(self):
         letters = KEY._replace(name='letters')
