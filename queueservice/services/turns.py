@@ -66,12 +66,6 @@ class Turns:
         :param lend: for subscribers who are slow.
         :raises StorageError: the store failed. When the lease is over, what was not noted is sent again.
         """
-        subscription = self._subscriptions.find(lane.id)
-        queue = subscription and self._queues.load(subscription.queue)
-        if not queue or queue.id != subscription.queue_id:
-            self._lanes.park(lane, None)  # it is cleared away by whoever ends the subscription
-            return
-        lane = msgspec.structs.replace(lane, site=self._lanes.site(subscription))
         until = lane.due_at - self.lease + self._timeout
 
         def is_over():
@@ -81,19 +75,26 @@ class Turns:
         while taken < BATCH and lane.rests_until is None and not is_over():
             claim = messages.Claim(messages.new_id(), self.lease, lane.due_at)
             claimed = self._claim(lane, claim, 1 if lane.is_open else BATCH - taken)
-            if claimed.messages:
-                jobs = self._read(queue, claimed.messages)
-                legible = [job for job in jobs if not job.is_done]
-                lane = self._attempts.make(legible, lane, subscription, queue, is_over, lend)
-                self._settle(lane, claim, jobs)
-                self._evidence.note(queue, lane.id, jobs, self._clock())
-                taken += len(jobs)
-            else:
+            if not claimed.messages:
                 lane = self._lanes.park(lane, claimed.next_at)
                 if lane is None:
                     return
-                if lane.nonce != subscription.nonce:
-                    break  # what came in is for another subscriber
+                continue
+            # After the claim: what was claimed may be there by a confirmation, or for another subscriber, of just now.
+            subscription = self._subscriptions.find(lane.id)
+            queue = subscription and self._queues.load(subscription.queue)
+            if not queue or queue.id != subscription.queue_id:
+                # It is cleared away by whoever ends the subscription; if it has not ended after all, nothing is lost.
+                self._settle(lane, claim, [_read_entry(message) for message in claimed.messages])
+                self._lanes.park(lane, None)
+                return
+            lane = msgspec.structs.replace(lane, site=self._lanes.site(subscription))
+            jobs = self._read(queue, claimed.messages)
+            legible = [job for job in jobs if not job.is_done]
+            lane = self._attempts.make(legible, lane, subscription, queue, is_over, lend)
+            self._settle(lane, claim, jobs)
+            self._evidence.note(queue, lane.id, jobs, self._clock())
+            taken += len(jobs)
         self._lanes.leave(lane, self._clock())
 
     # Inside

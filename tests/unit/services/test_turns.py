@@ -565,6 +565,22 @@ class TestConfirmation(TurnsTestCase):
         self.work()
         self.assertEqual(([], {}, 0), (self.sender.pushes, self.records(), self.stats(subscription).total))
 
+    def test_one_who_confirms_at_once_gets_what_is_posted_while_the_question_is_being_answered(self):
+        subscription = self.subscribe(confirmed=False)
+
+        def answer(push):
+            if push.kind == deliveries.CONFIRMATION:
+                self.services.subscriptions.confirm(KEY, subscription.id, True, by_subscriber=True)
+                self.post()
+                self.dispatch()
+            return base.Result(ok=True, status=200)
+
+        self.sender.answer = answer
+        self.put(subscription, deliveries.CONFIRMATION)
+        self.turn()
+        self.assertEqual(['SubscriptionConfirmation', 'Notification'], [one['Message_Type'] for one in self.sent()])
+        self.assertEqual(['delivered', 'delivered'], self.outcomes())
+
     def test_one_who_wants_no_more_is_told_how_to_come_back(self):
         subscription = self.subscribe(confirmed=False)
         self.put(subscription, deliveries.FAREWELL)
