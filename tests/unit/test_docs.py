@@ -1,5 +1,6 @@
 """What is written about the service is true of the service: options, rules, routes, entry points, examples."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -216,10 +217,22 @@ class TestEntryPoints(testtools.TestCase):
             self.assertTrue(callable(entry.load()), entry.name)
 
 
+class TestCommands(testtools.TestCase):
+    def test_commands_that_send_json_say_so(self):
+        # curl would call it a form, which is refused.
+        found = 0
+        for page in PAGES:
+            for command in re.findall(r'^ +(?:\$ )?curl (.*)$', page.read_text().replace('\\\n', ' '), re.MULTILINE):
+                if re.search(r" -d '[{\[]", command):
+                    found += 1
+                    self.assertIn('Content-Type: application/json', command, page.name)
+        self.assertNotEqual(0, found)
+
+
 class TestExamples(testtools.TestCase):
     FOLDER = ROOT / 'doc' / 'source' / 'user' / 'examples'
     CLIENTS = {'with_zaqarclient.py': "{'order': 1201}\n", 'with_openstacksdk.py': "{'order': 1202}\n"}
-    RECEIVERS = ('receive.py', 'verify_by_hand.py')
+    RECEIVERS = ('print_what_comes.py', 'receive.py', 'verify_by_hand.py')
     COURSE = 'send_a_course.py'
 
     SECRET = b's' * 32
@@ -263,25 +276,39 @@ class TestExamples(testtools.TestCase):
         shown = json.loads(re.search(r'code-block:: json\n\n(.*?\n   \})', page, re.DOTALL)[1])
         self.assertIn(shown, bodies)
 
-    def test_the_example_of_a_receiver_takes_each_delivery_once(self):
+    @contextlib.contextmanager
+    def receiving(self, name, **replaced):
+        """An example that receives, as a process: it, and where it listens. The first delivery has come."""
         port = server.free_port()
-        text = (self.FOLDER / 'receive.py').read_text().replace('8080', str(port))
-        self.assertIn('whsec_...', text)
-        text = text.replace('whsec_...', subscriptions.show_secret(self.SECRET))
-        with subprocess.Popen(
-            [sys.executable, '-c', text], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        ) as process:
+        text = (self.FOLDER / name).read_text().replace('8080', str(port))
+        for word, value in replaced.items():
+            self.assertIn(word, text)
+            text = text.replace(word, value)
+        command = [sys.executable, '-c', text]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             self.addCleanup(process.kill)
             target = f'http://127.0.0.1:{port}/'
             while self.send(target, self.SECRET, 'first').error == 'connection':
                 self.assertIsNone(process.poll())
                 time.sleep(0.05)
+            yield process, target
+
+    def test_the_receiver_of_the_tutorial_prints_what_comes(self):
+        with self.receiving('print_what_comes.py') as (process, _):
+            process.terminate()
+            self.assertEqual(self.BODY + b'\n', process.stdout.read())
+
+    def test_the_example_of_a_receiver_takes_each_delivery_once(self):
+        secret = subscriptions.show_secret(self.SECRET)
+        question = self.BODY.replace(b'Notification', b'SubscriptionConfirmation').replace(b'"body"', b'"else"')
+        with self.receiving('receive.py', **{'whsec_...': secret}) as (process, target):
             sent = [('first', self.SECRET), ('second', b'o' * 32), ('third', self.SECRET), ('third', self.SECRET)]
             answers = [self.send(target, secret, delivery_id).status for delivery_id, secret in sent]
+            answers.append(self.send(target, self.SECRET, 'fourth', body=question).status)
             process.terminate()
             printed = process.stdout.read().decode()
-        self.assertEqual([204, 401, 204, 204], answers)
-        self.assertEqual("Notification {'order': 1201}\n" * 2, printed)
+        self.assertEqual([204, 401, 204, 204, 204], answers)
+        self.assertEqual("Notification {'order': 1201}\n" * 2 + 'SubscriptionConfirmation None\n', printed)
 
     def test_the_example_of_verifying_by_hand_verifies(self):
         verify = runpy.run_path(str(self.FOLDER / 'verify_by_hand.py'))['verify']
@@ -302,11 +329,11 @@ class TestExamples(testtools.TestCase):
         ):
             self.assertRaises(ValueError, verify, secret, bad.headers, bad.body)
 
-    def send(self, target, secrets, delivery_id, now=None):
+    def send(self, target, secrets, delivery_id, now=None, body=BODY):
         sender = webhook.Webhook(deliveries.Rules(allowed_networks=('127.0.0.0/8',)))
         self.addCleanup(sender.close)
         secrets = (secrets,) if isinstance(secrets, bytes) else secrets
-        return sender.send(base.Push(target, self.BODY, delivery_id, now or time.time(), secrets))
+        return sender.send(base.Push(target, body, delivery_id, now or time.time(), secrets))
 
 
 def _another(option, default):

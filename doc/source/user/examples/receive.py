@@ -30,7 +30,7 @@ def is_signed(secret, headers, body):
 
 
 def handle(notification):
-    print(notification['Message_Type'], notification['body'], flush=True)
+    print(notification['Message_Type'], notification.get('body'), flush=True)
 
 
 http.server.ThreadingHTTPServer(('127.0.0.1', 8080), Receiver).serve_forever()
