@@ -13,6 +13,8 @@ from queueservice.storage import base, records
 
 #: How many schedules are started at a time.
 _BATCH = 100
+#: Seconds that a preview looks ahead.
+_HORIZON = 50 * 365 * 24 * 3600
 #: Seconds for which it is remembered that a run was started.
 _KEY_WINDOW = 24 * 3600
 #: Seconds that internal messages live: what ends them is that they are done.
@@ -88,8 +90,11 @@ class Schedules:
         self._rows.delete(project, id, self._clock, find_user)
 
     def preview(self, project: str, id: int, count: int) -> list[float]:
-        """The next runs (s, UTC), `count` at the most."""
-        return list(itertools.islice(model.runs(self.get(project, id), self._clock(), self._zone), count))
+        """The next runs (s, UTC) within 50 years, `count` at the most."""
+        now = self._clock()
+        runs = model.runs(self.get(project, id), now, self._zone)
+        # Some lines run once in a generation: nobody waits until a hundred of them are found.
+        return list(itertools.islice(itertools.takewhile(lambda at: at < now + _HORIZON, runs), count))
 
     # For those who send
 

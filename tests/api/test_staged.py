@@ -180,6 +180,10 @@ class TestSchedules(StagedTestCase):
         answer = self.get('/v1/schedule/1/next?count=2').json
         self.assertEqual(['2023-11-15T08:00:00.000000Z', '2023-11-16T08:00:00.000000Z'], answer['results'])
 
+    def test_a_preview_ends_within_fifty_years(self):
+        self.make_schedule(minute='0', hour='0', day_of_month='29', month_of_year='2')
+        self.assertEqual(12, len(self.get('/v1/schedule/1/next/?count=100').json['results']))
+
 
 class TestZone(StagedTestCase):
     rules = {'timezone': 'Africa/Johannesburg'}
