@@ -182,7 +182,7 @@ class TestSchedules(StagedTestCase):
 
     def test_a_preview_ends_within_fifty_years(self):
         self.make_schedule(minute='0', hour='0', day_of_month='29', month_of_year='2')
-        self.assertEqual(12, len(self.get('/v1/schedule/1/next/?count=100').json['results']))
+        self.assertEqual(13, len(self.get('/v1/schedule/1/next/?count=100').json['results']))
 
 
 class TestZone(StagedTestCase):
