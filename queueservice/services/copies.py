@@ -63,8 +63,7 @@ class Copies:
             drafts = self._sealing.seal(queue, [_draft(push)])
             self._notifications.append(queue, drafts, now)
 
-        # What this process knows of a queue may be of long ago, and no store says so of a copy that is refused here.
-        if self._queues.load(target) is None:
+        if self._queues.find(target) is None:
             self._quotas.check_queue(target, now)
         self._quotas.check_post(target, [messages.Posted(msgspec.Raw(message.body))], now)
         # A queue that is made here keeps what was encrypted encrypted; one that exists does as it is told.

@@ -64,14 +64,16 @@ class Queues:
         create: bool = False,
         metadata: dict = _NO_METADATA,
     ) -> _Answer:
-        """Call `action` with the queue, again with the present one if it turns out to be stale.
+        """Call `action` with the queue, again with the present one if it turns out to be stale, or if `action` refuses
+        something by what the queue says no more.
 
         :param missing: gives the answer where there is no such queue.
         :param create: make the queue, with `metadata`, where there is none.
         :raises QueueNotFound: there is none, and neither `missing` nor `create`.
         """
         for _ in range(_ATTEMPTS):
-            queue = self._known.get(key) or self.load(key) or (create and self._insert(key, metadata))
+            known = self._known.get(key)
+            queue = known or self.load(key) or (create and self._insert(key, metadata))
             if not queue:
                 if create:
                     continue  # somebody else was quicker
@@ -82,6 +84,13 @@ class Queues:
                 return action(queue)
             except storage_errors.Stale:
                 self._known.pop(key, None)
+            except (errors.Invalid, errors.EncryptionFailed):
+                # No store has looked at the revision yet.
+                if known is None:
+                    raise
+                present = self.load(key)
+                if present is not None and (present.id, present.revision) == (known.id, known.revision):
+                    raise
         raise storage_errors.Unavailable(f'Queue {key.name} kept being changed by others.')
 
     def ensure(self, key: queues.QueueKey) -> queues.Queue:

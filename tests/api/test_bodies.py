@@ -7,6 +7,8 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from queueservice import bootstrap
+from queueservice.model import metadata, queues
 from tests.api import base
 from tests.fixtures import tables
 
@@ -340,6 +342,15 @@ class TestSizesOfQueues(BodyTestCase):
         for version in ('1', '1.1'):
             self.version = version
             self.post('/queues/demo/messages', self.raw(b'"' + b'x' * 100 + b'"'), status=400)
+
+    def test_a_bound_that_another_process_has_moved_holds_no_more(self):
+        self.change(('add', '_max_messages_post_size', 100))
+        raw = self.raw(b'"' + b'x' * 100 + b'"')
+        self.post('/queues/demo/messages', raw, status=400)
+        other = bootstrap.build_services(self.service.driver, clock=self.clock)
+        key = queues.QueueKey(queues.PROJECT, base.PROJECT, 'demo')
+        other.queues.patch_metadata(key, [metadata.Operation('replace', '_max_messages_post_size', 1000)])
+        self.post('/queues/demo/messages', raw, status=201)
 
 
 class TestChecksum(BodyTestCase):
