@@ -12,8 +12,8 @@ from queueservice.delivery import identities
 from queueservice.model import deliveries, quotas, schedules, sequences
 from queueservice.model import limits as limits_module
 from queueservice.model import queues as queues_model
+from queueservice.services import sealing, steps
 from queueservice.services import sequences as services_sequences
-from queueservice.services import steps
 from queueservice.storage import errors as storage_errors
 from queueservice.storage import messages as store
 from tests.api import base
@@ -321,6 +321,22 @@ class TestQuota(StepsTestCase):
         self.clock.advance(400)
         self.work()
         self.assertEqual({('a', 't1'), ('b', 't1')}, set(self.sent()))
+
+
+class TestEncrypted(StepsTestCase):
+    KEY = queues_model.check_key(queues_model.PROJECT, PROJECT, 'outbound')
+
+    def test_what_is_posted_is_sealed_where_the_queue_says_so(self):
+        self.start(drivers.build_memory(), keys=[sealing.new_key()])
+        self.service.queues.create(self.KEY, {'_enable_encrypt_messages': True})
+        self.enrol(*self.make_course(1))
+        self.next_day()
+        [stored] = self.driver.messages.select(
+            self.service.queues.find(self.KEY), store.Selection(), self.clock()
+        ).messages
+        self.assertNotIn(b't1', stored.body)
+        [message] = self.service.messages.page(self.KEY).messages
+        self.assertEqual('t1', json.loads(message.body)['content'])
 
 
 class TestInterrupted(StepsTestCase):
