@@ -6,8 +6,8 @@ from tests.fixtures import issuer, services, tables
 
 _OWNER = 'project-1'
 _INTRUDER = 'project-2'
-#: Steps that are about a queue, or whose URL may name the project.
-_IN_QUEUES = [row for row in walk.steps() if row[1].version not in ('buckets', 'staged')]
+#: Places that are about a queue, or whose URL may name the project.
+_IN_QUEUES = [row for row in walk.places() if row[1][0].version not in ('buckets', 'staged')]
 
 
 class TenancyTestCase(walk.WalkTestCase):
@@ -62,45 +62,47 @@ class TenancyTestCase(walk.WalkTestCase):
             )
         ]
 
-    def assert_kept_out(self, step, fields, owner=_OWNER, **intruder):
-        """The request leads the intruder to nothing of the owner's, and changes nothing there."""
-        answer = self.take_in_vain(step, fields, owner, **intruder)
-        self.assertLess(answer.status_int, 500)
-        ids = ('{message_id}', '{claim_id}', '{subscription_id}')
-        if step.method != 'DELETE' and any(one in step.route for one in ids):
-            self.assertEqual(404, answer.status_int)
-        if '{bucket_key}' in step.route:
-            self.assertEqual(404, answer.status_int)
-        if step.version == 'staged' and '{' in step.route:
-            self.assertIn(answer.status_int, (400, 404))
-        if '{user_message_id}' in step.route:
-            self.assertIn(answer.status_int, (400, 404))
-        if '{project_id}' in step.route:
-            self.assertEqual(404 if step.method == 'GET' else 403, answer.status_int)
+    def assert_kept_out(self, steps, fields, owner=_OWNER, **intruder):
+        """The requests lead the intruder to nothing of the owner's, and change nothing there."""
+        for step, answer in self.take_in_vain(steps, fields, owner, **intruder):
+            said = f'{step}: {answer}'
+            self.assertLess(answer.status_int, 500, said)
+            ids = ('{message_id}', '{claim_id}', '{subscription_id}')
+            if step.method != 'DELETE' and any(one in step.route for one in ids):
+                self.assertEqual(404, answer.status_int, said)
+            if '{bucket_key}' in step.route:
+                self.assertEqual(404, answer.status_int, said)
+            if step.version == 'staged' and '{' in step.route:
+                self.assertIn(answer.status_int, (400, 404), said)
+            if '{user_message_id}' in step.route:
+                self.assertIn(answer.status_int, (400, 404), said)
+            if '{project_id}' in step.route:
+                self.assertEqual(404 if step.method == 'GET' else 403, answer.status_int, said)
 
-    def take_in_vain(self, step, fields, owner, **intruder):
-        """The answer to a request that neither shows nor changes anything of the owner's."""
+    def take_in_vain(self, steps, fields, owner, **intruder):
+        """(step, answer) of requests none of which shows or changes anything of the owner's."""
         before = self.snapshot(fields, owner)
         self.assertIn(self.SECRET, str(before))
-        answer = self.take(step, fields, **intruder)
-        self.assertNotIn(self.SECRET, answer.text)
-        self.assertEqual(before, self.snapshot(fields, owner))
-        return answer
+        for step in steps:
+            answer = self.take(step, fields, **intruder)
+            self.assertNotIn(self.SECRET, answer.text, str(step))
+            self.assertEqual(before, self.snapshot(fields, owner), str(step))
+            yield step, answer
 
 
 class KeptOut(tables.Tables):
     """What holds however it is found out who asks."""
 
-    @tables.each(*walk.steps())
-    def test_ids_of_another_project_lead_nowhere(self, step):
-        self.assert_kept_out(step, self.fill_for(step), project=_INTRUDER)
+    @tables.each(*walk.places())
+    def test_ids_of_another_project_lead_nowhere(self, steps):
+        self.assert_kept_out(steps, self.fill_for(steps[0]), project=_INTRUDER)
 
     @tables.each(*_IN_QUEUES)
-    def test_they_lead_nowhere_in_a_queue_of_the_same_name(self, step):
+    def test_they_lead_nowhere_in_a_queue_of_the_same_name(self, steps):
         fields = self.fill()
         self.make_queue(project=_INTRUDER)
         self.post_messages('mine', project=_INTRUDER)
-        self.assert_kept_out(step, fields, project=_INTRUDER)
+        self.assert_kept_out(steps, fields, project=_INTRUDER)
 
 
 class TestEveryRoute(KeptOut, TenancyTestCase):
@@ -109,19 +111,19 @@ class TestEveryRoute(KeptOut, TenancyTestCase):
         return fields | {'project_id': fields['project_id'] or 'none'}
 
     @tables.each(*_IN_QUEUES)
-    def test_a_header_does_not_open_the_project_of_a_url(self, step):
-        self.assert_kept_out(step, self.fill(), project=_OWNER, prefix=f'/{_INTRUDER}')
+    def test_a_header_does_not_open_the_project_of_a_url(self, steps):
+        self.assert_kept_out(steps, self.fill(), project=_OWNER, prefix=f'/{_INTRUDER}')
 
     @tables.each(*_IN_QUEUES)
-    def test_queues_without_a_project_belong_to_no_project(self, step):
+    def test_queues_without_a_project_belong_to_no_project(self, steps):
         self.version = '1'
         fields = self.fill(base.ABSENT)
         for project in (_INTRUDER, 'shared', 'None', ' '):
-            self.assert_kept_out(step, fields, base.ABSENT, project=project)
+            self.assert_kept_out(steps, fields, base.ABSENT, project=project)
 
-    @tables.each(*[row for row in walk.steps() if row[1].version == '1'])
-    def test_queues_of_a_project_are_not_found_without_one(self, step):
-        self.assert_kept_out(step, self.fill(), project=base.ABSENT)
+    @tables.each(*[row for row in _IN_QUEUES if row[1][0].version == '1'])
+    def test_queues_of_a_project_are_not_found_without_one(self, steps):
+        self.assert_kept_out(steps, self.fill(), project=base.ABSENT)
 
 
 class TestEveryRouteWithTokens(KeptOut, TenancyTestCase):
@@ -143,17 +145,17 @@ class TestEveryRouteWithTokens(KeptOut, TenancyTestCase):
         return super().request(method, path, body, project=_OWNER, headers={**(headers or {}), **claims}, **options)
 
     @tables.each(*_IN_QUEUES)
-    def test_the_project_of_a_url_is_found_by_its_own_tokens_only(self, step):
-        answer = self.take_in_vain(step, self.fill(), _OWNER, project=_INTRUDER, prefix=f'/{_OWNER}')
-        self.assertEqual(400 if step.version == '3' else 404, answer.status_int)
+    def test_the_project_of_a_url_is_found_by_its_own_tokens_only(self, steps):
+        for step, answer in self.take_in_vain(steps, self.fill(), _OWNER, project=_INTRUDER, prefix=f'/{_OWNER}'):
+            self.assertEqual(400 if step.version == '3' else 404, answer.status_int, str(step))
 
-    @tables.each(*walk.steps())
-    def test_without_a_token_there_is_nothing(self, step):
-        fields = self.fill_for(step)
+    @tables.each(*walk.places())
+    def test_without_a_token_there_is_nothing(self, steps):
+        fields = self.fill_for(steps[0])
         # Buckets and staged messaging have no projects in their paths.
-        for prefix in ('',) if step.version in ('buckets', 'staged') else ('', f'/{_OWNER}'):
-            answer = self.take_in_vain(step, fields, _OWNER, project=base.ABSENT, prefix=prefix)
-            self.assertEqual(401, answer.status_int)
+        for prefix in ('',) if steps[0].version in ('buckets', 'staged') else ('', f'/{_OWNER}'):
+            for step, answer in self.take_in_vain(steps, fields, _OWNER, project=base.ABSENT, prefix=prefix):
+                self.assertEqual(401, answer.status_int, str(step))
 
 
 class TestEveryRouteWithKeystone(TestEveryRouteWithTokens):

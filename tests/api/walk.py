@@ -142,6 +142,15 @@ def operations():
     return [(f'{method} v{version} {route}', list(listed)) for (version, method, route), listed in grouped]
 
 
+def places():
+    """A row (sentence, list of its steps) for every route, those that delete come last."""
+    grouped = itertools.groupby(_steps(), key=lambda step: (step.version, step.route))
+    return [
+        (f'v{version} {route}', sorted(listed, key=lambda step: step.method == 'DELETE'))
+        for (version, route), listed in grouped
+    ]
+
+
 def _steps():
     for version in routes.APIS:
         for route in routes.served(version):
