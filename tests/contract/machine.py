@@ -19,7 +19,7 @@ from tests.contract import model, record_store
 from tests.fixtures import clock, drivers
 
 SETTINGS = hypothesis.settings(
-    max_examples=int(os.environ.get('HYPOTHESIS_MAX_EXAMPLES', 100)),
+    max_examples=int(os.environ.get('HYPOTHESIS_MAX_EXAMPLES', 40)),
     stateful_step_count=int(os.environ.get('HYPOTHESIS_STEPS', 60)),
     deadline=None,
     print_blob=True,

@@ -20,6 +20,7 @@ from tests.fixtures import mongodb, torn
 class MongoDB:
     #: Each costs a millisecond and more, whatever is done to it.
     MANY = 300
+    SHARE = 0.5
 
     def make_driver(self):
         self.patch(log, 'SLICE', 50)
@@ -51,7 +52,7 @@ class MachineTest(MongoDB, machine.MachineContract, testtools.TestCase):
         fewer = hypothesis.settings(
             machine.SETTINGS,
             phases=[hypothesis.Phase.explicit, hypothesis.Phase.reuse, hypothesis.Phase.generate],
-            max_examples=int(os.environ.get('HYPOTHESIS_MAX_EXAMPLES', 20)),
+            max_examples=int(os.environ.get('HYPOTHESIS_MAX_EXAMPLES', 12)),
             stateful_step_count=int(os.environ.get('HYPOTHESIS_STEPS', 40)),
         )
         self.patch(machine, 'SETTINGS', fewer)

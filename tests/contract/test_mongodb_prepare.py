@@ -171,9 +171,9 @@ class PrepareTest(testtools.TestCase):
         self.assert_refused(self.open('w=0', unreliable=True), '"w=0"')
 
     def test_a_standalone_server_is_refused_unless_unreliable(self):
-        mongodb.need_own_server(self)
+        mongodb.need_own_server()
         self.patch(mongodb, 'OPTIONS', (*mongodb.OPTIONS, '--standalone'))
-        own = mongodb.own_server(self)
+        own = mongodb.own_server(self.addCleanup)
         uri = f'{own.uri}/alone'
 
         opened = self.open(uri=uri)

@@ -302,7 +302,7 @@ class LostAnswersTest(RecordsTest):
 
 class OutageTest(testtools.TestCase):
     def test_errors_of_the_client_library_are_translated(self):
-        own = mongodb.own_server(self)
+        own = mongodb.own_server(self.addCleanup)
         built = mongodb.build_driver(self, f'{own.uri}/outage', patience=0.5)
         [record] = built.records.insert(record_store.PLACES, [record_store.place('a', 1)])
         own.kill()

@@ -10,6 +10,7 @@ import itertools
 import json
 import random
 import time
+import uuid
 from concurrent import futures
 
 import pymongo
@@ -26,7 +27,7 @@ BAR = 5
 
 class LoadTest(testtools.TestCase):
     def test_nothing_acknowledged_is_lost(self):
-        mongodb.need_own_server(self)
+        mongodb.need_own_server()
         seed = random.SystemRandom().randrange(10**6)
         result = history.run(seconds=8, kills=6, seed=seed, storage=history.MongoDB(pause=3))
         again = f'python -m tests.faults.history --driver mongodb --pause 3 --seconds 8 --kills 6 --seed {seed}'
@@ -38,14 +39,19 @@ class LoadTest(testtools.TestCase):
 class OutageTest(testtools.TestCase):
     """One service, whose database server comes to harm."""
 
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.database = mongodb.own_server(cls.addClassCleanup)
+        cls.service = server.Server(
+            '--workers', '2', OS_STORAGE__DRIVER='mongodb', OS_STORAGE__URI=f'{cls.database.uri}/outage'
+        ).start()
+        cls.addClassCleanup(cls.service.remove)
+        cls.addClassCleanup(cls.service.kill)
+
     def setUp(self):
         super().setUp()
-        self.database = mongodb.own_server(self)
-        self.service = server.Server(
-            '--workers', '2', OS_STORAGE__DRIVER='mongodb', OS_STORAGE__URI=f'{self.database.uri}/outage'
-        ).start()
-        self.addCleanup(self.service.remove)
-        self.addCleanup(self.service.kill)
+        self.queue = f'/v2/queues/{uuid.uuid4().hex}'
         self.posted = []  # bodies that were acknowledged
         self.unknown = []  # bodies that were not
         self.bodies = itertools.count()
@@ -69,7 +75,7 @@ class OutageTest(testtools.TestCase):
         """Post so many; whether that was acknowledged."""
         bodies = list(itertools.islice(self.bodies, count))
         document = {'messages': [{'ttl': 3600, 'body': body} for body in bodies]}
-        status, _ = self.call('POST', '/v2/queues/q/messages', document)
+        status, _ = self.call('POST', f'{self.queue}/messages', document)
         self.assertIn(status, (201, 503))
         (self.posted if status == 201 else self.unknown).extend(bodies)
         return status == 201
@@ -77,13 +83,13 @@ class OutageTest(testtools.TestCase):
     def ask_everything(self):
         """Do what can be done, all at once; the statuses."""
         requests = [
-            ('GET', '/v2/queues/q/messages?echo=true', None),
+            ('GET', f'{self.queue}/messages?echo=true', None),
             ('POST', '/v2/queues/other/messages', {'messages': [{'body': 1}, {'body': 2}]}),
             ('POST', '/v2/queues/other/claims?limit=1', {'ttl': 60, 'grace': 60}),
             ('DELETE', '/v2/queues/other/messages?pop=1', None),
-            ('GET', '/v2/queues/q/stats', None),
+            ('GET', f'{self.queue}/stats', None),
             ('GET', '/v2/queues', None),
-            ('PUT', f'/v2/queues/new-{len(self.posted)}', {'a': 1}),
+            ('PUT', f'{self.queue}-{len(self.posted)}', {'a': 1}),
         ]
         with futures.ThreadPoolExecutor(8) as pool:
             posted = pool.submit(self.post)
@@ -101,7 +107,7 @@ class OutageTest(testtools.TestCase):
     def check(self):
         """Everything that was acknowledged is there once, in its order; of the rest, nothing is there twice."""
         time.sleep(2.5)  # whoever did not come back is not waited for any longer
-        found, href = [], '/v2/queues/q/messages?echo=true&limit=20'
+        found, href = [], f'{self.queue}/messages?echo=true&limit=20'
         while True:
             status, page = self.call('GET', href)
             self.assertEqual(200, status)
@@ -137,7 +143,7 @@ class OutageTest(testtools.TestCase):
         self.database.pause()
         try:
             self.assertFalse(self.post())
-            self.assertEqual(503, self.call('GET', '/v2/queues/q/messages?echo=true')[0])
+            self.assertEqual(503, self.call('GET', f'{self.queue}/messages?echo=true')[0])
         finally:
             self.database.resume()
         self.assertLess(self.wait_until_it_works(), BAR)
