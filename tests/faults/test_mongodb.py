@@ -170,7 +170,6 @@ class OutageTest(testtools.TestCase):
         for mode, failing, failure in rounds:
             self.fail_in(admin, mode, failing, failure)
             self.ask_everything()
-            self.post()
         self.fail_in(admin, 'off', commands, failures[0])
         self.assertLess(self.wait_until_it_works(), BAR)
         self.assertGreater(len(self.posted), len(self.unknown))

@@ -7,9 +7,11 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import traceback
 
 import testtools
 
+from queueservice.cmd import manage
 from tests.fixtures import mongodb
 
 
@@ -20,30 +22,44 @@ class ManageTest(testtools.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
 
-    def run_manage(self, *words, **environment):
-        """(exit status, standard output, standard error)"""
+    def make_environment(self, environment):
         variables = {name: value for name, value in os.environ.items() if not name.startswith('OS_')}
+        return {**variables, 'XDG_STATE_HOME': str(self.folder), **environment}
+
+    def run_command(self, *words, **environment):
+        """(exit status, standard output, standard error)"""
         ended = subprocess.run(
             [sys.executable, '-m', 'queueservice.cmd.manage', *words],
-            env={**variables, 'XDG_STATE_HOME': str(self.folder), **environment},
+            env=self.make_environment(environment),
             capture_output=True,
             text=True,
             timeout=60,
         )
         return ended.returncode, ended.stdout, ended.stderr
 
+    def run_manage(self, *words, **environment):
+        """The same from a child of this process, which has imported everything."""
+        with tempfile.TemporaryFile('w+') as output, tempfile.TemporaryFile('w+') as errors:
+            child = os.fork()
+            if child == 0:
+                _become_manage(words, self.make_environment(environment), output, errors)
+            _, status = os.waitpid(child, 0)
+            output.seek(0)
+            errors.seek(0)
+            return os.waitstatus_to_exitcode(status), output.read(), errors.read()
+
     def test_a_file_is_prepared_and_then_passes_the_check(self):
         path = self.folder / 'queueservice' / 'queueservice.db'
 
-        status, said, _ = self.run_manage('storage', 'check')
+        status, said, _ = self.run_command('storage', 'check')
         self.assertEqual(1, status)
         self.assertRegex(said, r'\AFAILED  connection: sqlite:///.*\n\Z')
         self.assertFalse(path.exists())
 
-        self.assertEqual((0, f'sqlite:///{path} is prepared.\n', ''), self.run_manage('storage', 'prepare'))
+        self.assertEqual((0, f'sqlite:///{path} is prepared.\n', ''), self.run_command('storage', 'prepare'))
 
         expected = f'ok      connection: sqlite:///{path} takes writes.\n'
-        self.assertEqual((0, expected, ''), self.run_manage('storage', 'check'))
+        self.assertEqual((0, expected, ''), self.run_command('storage', 'check'))
 
     def test_memory_passes_the_check(self):
         status, said, _ = self.run_manage('storage', 'check', OS_STORAGE__DRIVER='memory')
@@ -130,7 +146,7 @@ class ManageTest(testtools.TestCase):
         self.assertIn('There is no token', refusal)
 
     def test_tokens_are_in_the_audit_log(self):
-        _, said, made = self.run_manage('token', 'create', '--project', 'demo')
+        _, said, made = self.run_command('token', 'create', '--project', 'demo')
         first_line, *_, token = said.splitlines()
         token_id = first_line.split()[1]
         _, _, revoked = self.run_manage('token', 'revoke', token_id)
@@ -172,3 +188,21 @@ class ManageTest(testtools.TestCase):
             status, _, refusal = self.run_manage(*words)
             self.assertEqual(2, status)
             self.assertIn('usage: queueservice-manage', refusal)
+
+
+def _become_manage(words, environment, output, errors):
+    """Be the command from now on, and end."""
+    status = None
+    try:
+        sys.stdout, sys.stderr = output, errors
+        os.environ.clear()
+        os.environ.update(environment)
+        status = manage.main(words)
+    except SystemExit as end:
+        status = end.code
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        output.flush()
+        errors.flush()
+        os._exit(70 if status is None else status)
