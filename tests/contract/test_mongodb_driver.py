@@ -241,7 +241,7 @@ class HostsTest(MongoDBTest):
         self.addCleanup(pool.shutdown)
         return pool.submit(call, *arguments, **options)
 
-    def wait_for(self, condition, seconds=5):
+    def wait_for(self, condition, seconds=30):
         deadline = time.monotonic() + seconds
         while not condition():
             self.assertLess(time.monotonic(), deadline, 'It did not happen in time.')
@@ -365,7 +365,7 @@ class HostsTest(MongoDBTest):
         rule = torn.Rule('insert', 'messages', delay=3 * LEASE)
         proxy.rules.append(rule)
         slow = self.in_background(self.append, self.draft(b'"slow"'), self.draft(b'"late"'), store=store)
-        self.assertTrue(rule.met.wait(5))
+        self.assertTrue(rule.met.wait(30))
         [quick] = self.post()
         self.wait_for(lambda: self.listed(self.other) == [quick], seconds=2 * LEASE)
         positions = [appended.position for appended in slow.result()]
@@ -397,7 +397,7 @@ class HostsTest(MongoDBTest):
         self.assertRaises(errors.Unavailable, self.post, 3, store)
         after = self.post(2)
         self.wait_for(lambda: self.listed(self.other) == after)
-        self.assertTrue(rule.done.wait(5))
+        self.assertTrue(rule.done.wait(30))
         self.assertEqual(after, self.listed(self.other))
         self.wait_for_total(2)
 
@@ -469,7 +469,7 @@ class HostsTest(MongoDBTest):
         [appended] = self.append(self.keyed('a', b'"second"'))
         self.wait_for(lambda: self.claim(take=True, store=self.other)[1] == [appended.position])
         self.assertFalse(rule.done.is_set(), 'that took too long')
-        self.assertTrue(rule.done.wait(5))
+        self.assertTrue(rule.done.wait(30))
         self.assertEqual([], self.listed(self.other))
         self.assertEqual([ports.Appended(appended.position, True)], self.append(self.keyed('a'), store=self.other))
         self.wait_for_total(0)

@@ -173,7 +173,7 @@ class TearTest(TornTest):
         things.insert_many([{'_id': 1}, {'_id': 2}])
         self.assertEqual(0, proxy.torn)
 
-    def wait_for(self, condition, seconds=5):
+    def wait_for(self, condition, seconds=30):
         deadline = time.monotonic() + seconds
         while not condition():
             self.assertLess(time.monotonic(), deadline, 'It did not happen in time.')
@@ -213,7 +213,7 @@ class RuleTest(TornTest):
         rules = [torn.Rule('insert', cut=True, delay=0.1), torn.Rule('insert', cut_after=True)]
         proxy.rules += rules
         things.insert_many([{'_id': number} for number in range(10)])
-        self.assertTrue(rules[0].done.wait(5))
+        self.assertTrue(rules[0].done.wait(30))
         self.assertEqual(list(range(10)), self.ids())
 
     def test_a_repetition_with_less_time_is_known(self):
@@ -256,7 +256,7 @@ class RuleTest(TornTest):
         proxy.rules.append(rule)
         self.assertRaises(pymongo.errors.AutoReconnect, things.insert_many, [{'_id': 1}, {'_id': 2}])
         self.assertEqual([], self.ids())
-        self.assertTrue(rule.done.wait(5))
+        self.assertTrue(rule.done.wait(30))
         self.assertEqual([1, 2], self.ids())
 
     def test_all_connections_are_cut(self):

@@ -185,7 +185,8 @@ class _Places:
             if found and name in (case.path_parameters or {}) and case.meta and case.meta.generation.mode.is_positive:
                 turn = next(self._turn)
                 if turn % 2:
-                    case.path_parameters = {**case.path_parameters, **found[turn % len(found)]}
+                    place = found[turn % len(found)]
+                    case.path_parameters = {one: place.get(one, value) for one, value in case.path_parameters.items()}
 
 
 def judge(schema, findings: Findings) -> None:

@@ -87,8 +87,13 @@ class ZaqarClientTest(ClientTestCase):
     def test_post_list_get_delete(self):
         posted = self.queue.post([{'body': {'n': index}, 'ttl': 300} for index in range(25)])
         self.assertEqual(25, len(posted['resources']))
-        listed = list(self.queue.messages(echo=True, limit=10).stream())
-        self.assertEqual(list(range(25)), [message.body['n'] for message in listed])
+        listed = []
+
+        def list_all():
+            listed[:] = self.queue.messages(echo=True, limit=10).stream()
+            return [message.body['n'] for message in listed]
+
+        self.assert_soon(list(range(25)), list_all)
         one = self.queue.message(listed[3].id)
         self.assertEqual(({'n': 3}, 300), (one.body, one.ttl))
         some = list(self.queue.messages(listed[1].id, listed[2].id))
@@ -104,9 +109,16 @@ class ZaqarClientTest(ClientTestCase):
 
     def test_claim_work_delete(self):
         self.queue.post([{'body': index, 'ttl': 300} for index in range(5)])
-        claim = self.queue.claim(ttl=600, grace=60, limit=3)
-        messages = list(claim)
-        self.assertEqual([0, 1, 2], [message.body for message in messages])
+        messages = []
+
+        def claim_three():
+            nonlocal claim
+            claim = self.queue.claim(ttl=600, grace=60, limit=3)
+            messages[:] = claim
+            return [message.body for message in messages]
+
+        claim = None
+        self.assert_soon([0, 1, 2], claim_three)
         self.assertEqual(3, self.queue.stats['messages']['claimed'])
         messages[0].delete()
         claim.update(ttl=120, grace=60)
@@ -123,7 +135,7 @@ class ZaqarClientTest(ClientTestCase):
 
     def test_pop_and_purge_and_delete(self):
         self.queue.post([{'body': index, 'ttl': 300} for index in range(5)])
-        self.assertEqual([0, 1], [message.body for message in self.queue.pop(count=2)])
+        self.assert_soon([0, 1], lambda: [message.body for message in self.queue.pop(count=2)])
         self.queue.purge(resource_types=['messages'])
         self.assertEqual(0, self.queue.stats['messages']['total'])
         self.queue.delete()

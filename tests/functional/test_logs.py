@@ -51,7 +51,7 @@ class LogTestCase(testtools.TestCase):
 
     def lines(self, with_words):
         """The lines so far that have these words; waits for one."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while True:
             lines = [line for line in self.server.output().splitlines() if with_words in line]
             if lines or time.monotonic() > deadline:

@@ -38,7 +38,7 @@ class Receiver:
                 self.rfile.read(int(self.headers['Content-Length']))
                 receiver.ids.append(self.headers['webhook-id'])
                 receiver.arrived.release()
-                receiver.may_answer.wait(5)
+                receiver.may_answer.wait(60)
                 with contextlib.suppress(OSError):
                     self.send_response(204)
                     self.end_headers()
@@ -83,7 +83,7 @@ class WorkerTestCase(testtools.TestCase):
         return process
 
     def call(self, method, path, document):
-        connection = http.client.HTTPConnection('127.0.0.1', self.running.port, timeout=10)
+        connection = http.client.HTTPConnection('127.0.0.1', self.running.port, timeout=30)
         try:
             connection.request(method, f'/v2/queues/q{path}', json.dumps(document), HEADERS)
             answer = connection.getresponse()
@@ -98,11 +98,11 @@ class WorkerTestCase(testtools.TestCase):
     def post(self, count=1):
         self.call('POST', '/messages', {'messages': [{'body': number} for number in range(count)]})
 
-    def assert_arrives(self, count=1, seconds=10):
+    def assert_arrives(self, count=1, seconds=30):
         for _ in range(count):
             self.assertTrue(self.receiver.arrived.acquire(timeout=seconds), 'It did not arrive.')
 
-    def wait_for(self, condition, seconds=10):
+    def wait_for(self, condition, seconds=30):
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             with contextlib.suppress(OSError):
@@ -121,7 +121,7 @@ class RefusalTest(testtools.TestCase):
             env={**os.environ, 'XDG_STATE_HOME': '/nonexistent', **environment},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
         )
         self.assertEqual(expected, ended.returncode, ended.stderr)
         self.assertEqual(1, len(ended.stderr.strip().splitlines()), ended.stderr)
@@ -151,7 +151,7 @@ class WorkerTest(WorkerTestCase):
         self.assert_arrives()
         first.send_signal(signal.SIGTERM)
         self.receiver.may_answer.set()
-        self.assertEqual(0, first.wait(10))
+        self.assertEqual(0, first.wait(30))
         self.assertEqual(4, len(self.receiver.ids))
         self.assertIn('queueservice.db', first.stdout.read().decode())
         self.work()

@@ -227,7 +227,7 @@ class TestTroubles(tables.Tables, testtools.TestCase):
             begun = time.monotonic()
             result = sender(port, timeout=0.1).send(push())
             self.assertEqual(base.Result(ok=False, retry=True, error='timeout'), result)
-            self.assertLess(time.monotonic() - begun, 2)
+            self.assertLess(time.monotonic() - begun, 20)
 
     @tables.each(
         ('hangs up', (b'',), base.Result(ok=False, retry=True, error='connection')),

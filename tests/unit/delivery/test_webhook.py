@@ -17,7 +17,7 @@ from queueservice.model import deliveries, subscribers
 from tests.fixtures import certificates, raw_receiver, tables
 
 LOOPBACK = ('127.0.0.0/8', '::1/128')
-RULES = deliveries.Rules(allowed_networks=LOOPBACK, timeout=5)
+RULES = deliveries.Rules(allowed_networks=LOOPBACK, timeout=30)
 NOW = 1_700_000_000.9
 SECRET, OLD_SECRET = b's' * 32, b'o' * 32
 BODY = b'{"ttl":60,"body":{"a":"\xc3\xbc"}}'
@@ -335,7 +335,7 @@ class TestTime(Sending):
         sender = self.hurried(**options)
         began = time.monotonic()
         result = sender.send(push(receiver.url))
-        self.assertLess(time.monotonic() - began, 3)
+        self.assertLess(time.monotonic() - began, 20)
         self.assertGreater(time.monotonic() - began, 0.25)
         self.assertEqual(expected, (result.ok, result.retry, result.error))
         return result
@@ -418,7 +418,7 @@ class TestTime(Sending):
                 began = time.monotonic()
                 result = sender.send(push(receiver.url, body=b'a' * 30_000_000))
                 self.assertEqual('timeout', result.error)
-                self.assertLess(time.monotonic() - began, 3)
+                self.assertLess(time.monotonic() - began, 20)
                 reading.set()
 
     def test_while_a_name_is_looked_up(self):

@@ -901,7 +901,7 @@ class TestBounds(TurnsTestCase):
 
     def test_others_help_where_a_subscriber_is_slow(self):
         self.subscribe()
-        together = threading.Barrier(2, timeout=5)
+        together = threading.Barrier(2, timeout=30)
 
         def answer(push):
             if msgspec.json.decode(push.body)['body'] == 0:

@@ -35,7 +35,7 @@ class TestWorker(testtools.TestCase):
 
     def answer(self, push):
         self.arrived.release()
-        self.go_on.wait(5)
+        self.go_on.wait(30)
         return base.Result(ok=True, status=200)
 
     def post(self, *bodies):
@@ -43,7 +43,7 @@ class TestWorker(testtools.TestCase):
         self.services.messages.post(KEY, posted, b'', size=10)
 
     def assert_arrives(self):
-        self.assertTrue(self.arrived.acquire(timeout=10))
+        self.assertTrue(self.arrived.acquire(timeout=30))
 
     def test_what_is_posted_is_delivered(self):
         self.worker.start()
@@ -89,7 +89,7 @@ class TestWorker(testtools.TestCase):
 
         self.services.notifications.dispatch = dispatch
         self.worker.start()
-        self.assertTrue(has_failed.wait(5))
+        self.assertTrue(has_failed.wait(30))
         self.post(b'1')
         self.assert_arrives()
         self.assertTrue(self.worker.is_alive())
@@ -133,7 +133,7 @@ class TestWorker(testtools.TestCase):
 
 
 def _wait_for(condition):
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while time.monotonic() < until:
         if condition():
             return True

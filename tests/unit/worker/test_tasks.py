@@ -76,7 +76,7 @@ class Turns:
     def run(self, one, is_stopping, lend):
         self.ids.append(one.id)
         self.lent.append(lend(lambda: None))
-        self.go_on.wait(5)
+        self.go_on.wait(30)
 
 
 class TestDeliver(testtools.TestCase):
@@ -91,7 +91,7 @@ class TestDeliver(testtools.TestCase):
         due = [lane(f'{number:04}', f'host-{number}', 'loud') for number in range(1000)]
         due.append(lane('quiet', 'host', 'quiet'))
         turns = Turns()
-        turns.run = lambda one, is_stopping, lend: turns.ids.append(one.id) or turns.go_on.wait(5)
+        turns.run = lambda one, is_stopping, lend: turns.ids.append(one.id) or turns.go_on.wait(30)
         self.assertTrue(self.build(due, turns)())
         self.assertIn('quiet', turns.ids)
         self.assertEqual(9, len(turns.ids))
@@ -129,7 +129,7 @@ class TestDeliver(testtools.TestCase):
         self.build([lane('a')], turns)()
         self.assertFalse(self.woken.is_set())
         turns.go_on.set()
-        self.assertTrue(self.woken.wait(5))
+        self.assertTrue(self.woken.wait(30))
 
     def test_a_turn_that_fails_frees_its_sender(self):
         for failure in (errors.Unavailable('It does not answer.'), ZeroDivisionError()):
@@ -141,19 +141,19 @@ class TestDeliver(testtools.TestCase):
             turns.run = run
             deliver = self.build([lane('a')], turns, senders=1)
             self.assertTrue(deliver())
-            self.assertTrue(self.woken.wait(5))
+            self.assertTrue(self.woken.wait(30))
             self.assertTrue(deliver())
 
     def test_help_is_lent_as_far_as_the_shares_go(self):
         turns = Turns()
         turns.go_on.set()
         self.build([lane('a')], turns, senders=8)()
-        self.assertTrue(self.woken.wait(5))
+        self.assertTrue(self.woken.wait(30))
         self.assertIsNotNone(turns.lent[0])
 
     def test_no_help_is_lent_where_the_share_is_used_up(self):
         turns = Turns()
         turns.go_on.set()
         self.build([lane('a')], turns, senders=4)()
-        self.assertTrue(self.woken.wait(5))
+        self.assertTrue(self.woken.wait(30))
         self.assertEqual([None], turns.lent)
