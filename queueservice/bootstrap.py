@@ -17,6 +17,7 @@ from queueservice.model import deliveries as deliveries_module
 from queueservice.model import limits as limits_module
 from queueservice.model import networks, signatures
 from queueservice.model import quotas as quotas_module
+from queueservice.model import schedules as schedules_module
 from queueservice.services import (
     attempts,
     captures,
@@ -138,7 +139,14 @@ def read_captures(conf) -> captures_module.Rules:
 
 
 def read_staged(conf) -> sequences.Rules:
-    """What the operator has said about staged messaging, as values."""
+    """What the operator has said about staged messaging, as values.
+
+    :raises ValueError: there is no such time zone.
+    """
+    try:
+        schedules_module.read_zone(conf.staged.timezone)
+    except ValueError as error:
+        raise ValueError(f'[staged] timezone: {error}') from None
     return sequences.Rules(**{name: conf.staged[name] for name in sequences.Rules.__struct_fields__})
 
 

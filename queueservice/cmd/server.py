@@ -203,6 +203,7 @@ def _check_keys(conf):
 def _find_risks(conf):
     try:
         bootstrap.read_cors(conf)
+        bootstrap.read_staged(conf)
         return bootstrap.find_risks(conf)
     except ValueError as error:
         raise startup.Refusal(str(error)) from None

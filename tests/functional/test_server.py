@@ -94,6 +94,9 @@ class RefusalTest(testtools.TestCase):
         )
         self.assert_refused('the same id', OS_ENCRYPTION__KEYS=f'a:{"A" * 43}=,a:{"B" * 43}=')
 
+    def test_a_time_zone_that_there_is_not(self):
+        self.assert_refused(r'\[staged\] timezone: There is no time zone "Atlantis"', OS_STAGED__TIMEZONE='Atlantis')
+
     def test_uri_of_another_store(self):
         self.assert_refused('sqlite:///PATH', OS_STORAGE__URI='postgresql://x')
 
