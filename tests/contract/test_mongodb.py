@@ -3,8 +3,8 @@
 HYPOTHESIS_MAX_EXAMPLES and HYPOTHESIS_STEPS make more and longer random histories than those that run by default:
 each step is several round trips here. For the same reason those that fail are not made shorter.
 
-QUEUESERVICE_TEST_TORN=1 lets many actors at once meet commands done in pieces, too. That takes 80 seconds and is for
-changes of the driver.
+QUEUESERVICE_TEST_TORN=1 lets the whole contract and many actors at once meet commands done in pieces, instead of those
+sentences alone that are about several pieces. That takes some minutes and is for changes of the driver.
 """
 
 import os
