@@ -88,6 +88,8 @@ class TestBuckets(BucketsTestCase):
             f'name=demo&team_uuid={base.PROJECT}'.encode(),
             {'Content-Type': 'application/x-www-form-urlencoded'},
         ),
+        # As curl sends it to which nobody has said what it is.
+        ('a document called a form', '', {'name': 'demo'}, {'Content-Type': 'application/x-www-form-urlencoded'}),
     )
     def test_it_can_be_asked_for_with(self, query, body, headers):
         made = self.post(query, body, headers=headers, status=201).json['data']

@@ -169,7 +169,8 @@ def _read_bucket(req):
     raw = media.read(req, *_BUCKET_SIZE)
     if not raw:
         return schemas.BucketFields(_NAME.read(req) or schemas.Unset, _TEAM_ID.read(req), _TEAM_UUID.read(req))
-    if (req.content_type or '').partition(';')[0].strip().lower() == _FORM:
+    # curl calls everything a form that it is not told about: a document is one all the same.
+    if (req.content_type or '').partition(';')[0].strip().lower() == _FORM and not raw.lstrip().startswith(b'{'):
         form = falcon.uri.parse_query_string(raw.decode(errors='replace'), csv=False)
         return schemas.BucketFields(
             **{name: value for name, value in form.items() if name in ('name', 'team_id', 'team_uuid') and value}
