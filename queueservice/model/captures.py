@@ -261,13 +261,18 @@ def build_request(
     encoding: str | None = None,
     form: collections.abc.Mapping[str, collections.abc.Sequence[str]] | None = None,
     left_out: str | None = None,
+    hidden: collections.abc.Collection[str] = (),
 ) -> Request:
     """The request as it is kept.
 
     :param encoding: how the body is to be shown; None: as plain text if it is one.
     :param left_out: why the body is not to be kept.
+    :param hidden: names of headers whose values are not to be kept, whatever they are.
     """
     url, stripped = stripping.strip_url(url)
+    if hidden:
+        stripped += [name for name in headers if name in hidden]
+        headers = {name: values for name, values in headers.items() if name not in hidden}
     half = _build_half(headers, at, body, rules, encoding, left_out, stripped)
     if form is not None:
         form, names = stripping.strip_form(form)

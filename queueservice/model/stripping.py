@@ -11,12 +11,18 @@ from urllib import parse
 _WORDS = (
     'auth',
     'authorization',
+    'bearer',
     'cookie',
     'cookies',
     'credential',
     'credentials',
     'csrf',
+    'hmac',
     'jwt',
+    'key',
+    'otp',
+    'pass',
+    'passphrase',
     'passwd',
     'password',
     'pwd',
@@ -33,6 +39,8 @@ _SECRET = re.compile(
     rf'(?:^|[^a-z])(?:{"|".join(_WORDS)}|(?:api|access|account|private|shared|signing)[^a-z]?key(?:id)?|set-cookie2?)'
     r'(?:$|[^a-z])'
 )
+#: Keys that open nothing.
+_HARMLESS = re.compile(r'(?:bucket|cache|idempotency|object|partition|socket|sort|surrogate)[^a-z]?key')
 _CAMEL = re.compile(r'(?<=[a-z0-9])(?=[A-Z])')
 #: Run together, as some write them.
 _JOINED = re.compile(r'(?:auth|access|refresh|id|session|security|csrf|bearer)token|apikey|clientsecret|phpsessid')
@@ -47,7 +55,7 @@ _FRAGMENT = re.compile(r'#.*', re.DOTALL)
 
 def is_secret(name: str) -> bool:
     """Whether what stands under this name, of a header or of a parameter, may open something."""
-    words = _CAMEL.sub('-', name).lower()
+    words = _HARMLESS.sub('', _CAMEL.sub('-', name).lower())
     return _SECRET.search(words) is not None or _JOINED.search(name.lower()) is not None
 
 

@@ -304,14 +304,17 @@ class Captures:
         sent = captured.exchange
         secret = captures.CONFIRMATION if captured.kind != deliveries.MESSAGE else None
         secret = captures.ENCRYPTED if captured.encrypted else secret
+        headers = captures.join_headers(sent.request_headers)
         request = captures.build_request(
             sent.method,
             sent.url,
-            captures.join_headers(sent.request_headers),
+            headers,
             sent.started_at,
             sent.request_body,
             self._rules,
             left_out=secret,
+            # These come from the subscription. What they are for is to show the subscriber who asks.
+            hidden={name for name in headers if name.lower().startswith('x-')},
         )
         response = None
         if sent.status is not None:

@@ -14,7 +14,9 @@ class TestNames(tables.Tables, testtools.TestCase):
                 'Authorization', 'Proxy-Authorization', 'Cookie', 'Set-Cookie', 'X-Auth-Token', 'X-Subject-Token',
                 'webhook-signature', 'URL-Signature', 'X-Hub-Signature-256', 'X-Api-Key', 'apikey', 'api_key ', 'sig',
                 'X-Amz-Signature', 'X-Amz-Security-Token', 'X-Amz-Credential', 'AccessToken', 'access_token',
-                'client_secret', 'password', 'temp_url_sig', 'X-CSRFToken', 'PHPSESSID', 'SESSION',
+                'client_secret', 'password', 'temp_url_sig', 'X-CSRFToken', 'PHPSESSID', 'SESSION', 'key', 'X-Functions-Key',
+                'Ocp-Apim-Subscription-Key', 'routing_key', 'pass', 'passphrase', 'hmac', 'X-Shopify-Hmac-Sha256',
+                'otp', 'bearer',
             )
         ]
     )  # fmt: skip
@@ -26,7 +28,8 @@ class TestNames(tables.Tables, testtools.TestCase):
             (name, name)
             for name in (
                 'Content-Type', 'Author', 'signal', 'design', 'webhook-id', 'webhook-timestamp', 'URL-Paths',
-                'X-Request-Id', 'WWW-Authenticate', 'significant', 'page',
+                'X-Request-Id', 'WWW-Authenticate', 'significant', 'page', 'Idempotency-Key', 'Sec-WebSocket-Key',
+                'Sec-WebSocket-Accept', 'Surrogate-Key', 'keyword', 'monkey', 'passenger', 'sort_key', 'partitionKey',
             )
         ]
     )  # fmt: skip

@@ -69,6 +69,13 @@ class CapturesTestCase(testtools.TestCase):
 
 
 class TestCapture(CapturesTestCase):
+    def test_what_the_subscription_adds_is_not_kept(self):
+        added = (('X-Shop', 'a-password'), ('x-api', 'another'), ('Authorization', 'Bearer a-third'))
+        self.capture(self.attempt(0, request_headers=(('Content-Type', 'text/plain'), ('webhook-id', '1'), *added)))
+        request = self.whole().request
+        self.assertEqual({'Content-Type': ['text/plain'], 'webhook-id': ['1']}, request.headers)
+        self.assertEqual({name for name, _ in added}, set(request.stripped))
+
     def test_an_attempt_is_in_the_bucket_of_its_queue(self):
         self.capture(self.attempt(7, status=503))
         [bucket] = self.captures.buckets(PROJECT, count=10)
