@@ -151,7 +151,7 @@ def _read_request(sent, rules, answered_at):
         _read_body(sent),
         rules,
         encoding=_encoding(sent),
-        form=_check_form(_read_values(sent.form, 'form'), rules),
+        form=captures.check_form(_read_values(sent.form, 'form'), rules),
     )
 
 
@@ -177,12 +177,6 @@ def _read_values(values, what):
     if values is None:
         return None
     return {name: [value] if isinstance(value, str) else value for name, value in values.items()}
-
-
-def _check_form(form, rules):
-    if form is not None and len(media.encode(form)) > max(rules.max_body, 1024):
-        raise errors.BodyInvalid(description=f'A "form" may have {rules.max_body} bytes at the most.')
-    return form
 
 
 def _read_body(half):

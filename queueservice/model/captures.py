@@ -37,6 +37,7 @@ MOST_IDENTIFIER = 512
 MOST_URL = 8192
 MOST_HEADERS = 16 * 1024
 MOST_REASON = 200
+MOST_STRIPPED = 4096  # of the names of what was secret
 #: How many there may be.
 MOST_BUCKETS = 1000  # that clients of one project make
 MOST_COLLECTIONS = 1000  # of a bucket
@@ -216,6 +217,13 @@ def _is_host(url):
         return False
 
 
+def check_form(form: dict[str, list[str]] | None, rules: Rules) -> dict[str, list[str]] | None:
+    """A form is kept whole, or not at all."""
+    if form is not None and len(msgspec.json.encode(form)) > max(rules.max_body, 1024):
+        raise errors.BodyInvalid(description=f'A "form" may have {rules.max_body} bytes at the most.')
+    return form
+
+
 def check_status(status: int) -> int:
     if not 100 <= status <= 599:
         raise errors.BodyInvalid(description=f'The "status" of a response must be between 100 and 599, not {status}.')
@@ -276,7 +284,7 @@ def build_request(
     half = _build_half(headers, at, body, rules, encoding, left_out, stripped)
     if form is not None:
         form, names = stripping.strip_form(form)
-        half['stripped'] = [*half['stripped'], *names]
+        half['stripped'] = _cut_names([*half['stripped'], *names])
     return Request(method=method, url=url[:MOST_URL], form=form, **half)
 
 
@@ -323,7 +331,7 @@ def _build_half(headers, at, body, rules, encoding, left_out, stripped):
         'encoding': encoding,
         'truncated': kept is not None and len(kept) < len(body),
         'left_out': left_out,
-        'stripped': list(dict.fromkeys([*stripped, *names])),
+        'stripped': _cut_names(dict.fromkeys([*stripped, *names])),
         'body': kept,
     }
 
@@ -340,6 +348,15 @@ def _cut_headers(headers):
                 break
             left -= len(value)
             kept[name].append(value)
+    return kept
+
+
+def _cut_names(names):
+    kept, left = [], MOST_STRIPPED
+    for name in names:
+        left -= len(name)
+        if left >= 0:
+            kept.append(name)
     return kept
 
 

@@ -162,7 +162,9 @@ def read_entry(entry: HarEntryIn, intake: captures.Intake) -> captures.Exchange:
     if sent.postData is not None:
         body = captures.read_body(sent.postData.text, sent.postData.encoding)
         if sent.postData.params:
-            form = captures.join_headers((pair.name, pair.value) for pair in sent.postData.params)
+            form = captures.check_form(
+                captures.join_headers((pair.name, pair.value) for pair in sent.postData.params), intake.rules
+            )
     request = captures.build_request(
         captures.check_method(sent.method),
         captures.check_url(sent.url),

@@ -44,6 +44,8 @@ _HARMLESS = re.compile(r'(?:bucket|cache|idempotency|object|partition|socket|sor
 _CAMEL = re.compile(r'(?<=[a-z0-9])(?=[A-Z])')
 #: Run together, as some write them.
 _JOINED = re.compile(r'(?:auth|access|refresh|id|session|security|csrf|bearer)token|apikey|clientsecret|phpsessid')
+#: Characters of a name. What is longer is none, and nobody looks for words in it.
+_MOST_NAME = 1024
 #: A parameter inside a text, such as a Location or a Referer.
 _PARAMETER = re.compile(r'(?P<mark>[?&;])(?P<name>[^?&;=#\s"\'<>]{1,256})=[^&;#\s"\'<>]*')
 #: Begins with what is fixed: a word in front would be looked for at each of its letters, which takes minutes.
@@ -55,6 +57,8 @@ _FRAGMENT = re.compile(r'#.*', re.DOTALL)
 
 def is_secret(name: str) -> bool:
     """Whether what stands under this name, of a header or of a parameter, may open something."""
+    if len(name) > _MOST_NAME:
+        return True
     words = _HARMLESS.sub('', _CAMEL.sub('-', name).lower())
     return _SECRET.search(words) is not None or _JOINED.search(name.lower()) is not None
 

@@ -240,6 +240,24 @@ class TestPost(BucketsTestCase):
         self.assertIn(words, bad['error']['message'])
         self.assertEqual(['good'], self.identifiers(self.key))
 
+    @tables.each(
+        ('secret headers', {'headers': {f'token-{number}': 'x' for number in range(20_000)}}),
+        ('headers with secret parameters', {'headers': {'Link': '?' + '&'.join(f'token-{n}=' for n in range(20_000))}}),
+        ('a long secret header', {'headers': {'token-' + 'x' * 100_000: 'x'}}),
+    )
+    def test_names_of_what_was_stripped_are_kept_up_to_a_length(self, half):
+        key = self.make_bucket()
+        self.post(f'/{key}/messages', {'request': {**REQUEST, **half}}, status=200)
+        self.assertLess(len(self.get(f'/{key}/messages').body), 8192)
+
+    def test_forms_in_archives_are_capped(self):
+        request = {'method': 'POST', 'url': URL, 'postData': {'params': [{'name': 'a', 'value': 'x' * 70_000}]}}
+        entry = {'startedDateTime': '2026-01-01T00:00:00Z', 'request': request, 'response': {'status': 200}}
+        key = self.make_bucket()
+        [result] = self.post(f'/{key}/messages', {'log': {'entries': [entry]}}, status=200).json['data']
+        self.assertEqual('error', result['status'])
+        self.assertIn('form', result['error']['message'])
+
     def test_headers_and_forms_may_be_json_in_a_text(self):
         request = {**REQUEST, 'headers': '{"A": ["1", "2"]}', 'form': '{"b": "1", "password": "secret"}'}
         found = self.show(self.key, self.post_one(self.key, {'request': request}))['request']

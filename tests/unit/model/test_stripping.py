@@ -14,9 +14,9 @@ class TestNames(tables.Tables, testtools.TestCase):
                 'Authorization', 'Proxy-Authorization', 'Cookie', 'Set-Cookie', 'X-Auth-Token', 'X-Subject-Token',
                 'webhook-signature', 'URL-Signature', 'X-Hub-Signature-256', 'X-Api-Key', 'apikey', 'api_key ', 'sig',
                 'X-Amz-Signature', 'X-Amz-Security-Token', 'X-Amz-Credential', 'AccessToken', 'access_token',
-                'client_secret', 'password', 'temp_url_sig', 'X-CSRFToken', 'PHPSESSID', 'SESSION', 'key', 'X-Functions-Key',
+                'client_secret', 'password', 'temp_url_sig', 'X-CSRFToken', 'PHPSESSID', 'SESSION', 'key', 'otp',
                 'Ocp-Apim-Subscription-Key', 'routing_key', 'pass', 'passphrase', 'hmac', 'X-Shopify-Hmac-Sha256',
-                'otp', 'bearer',
+                'X-Functions-Key', 'bearer',
             )
         ]
     )  # fmt: skip
