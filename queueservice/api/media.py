@@ -153,7 +153,7 @@ def _explain(message, choices):
     problem, _, path = message.partition(' - at ')
     path = path.strip('`')
     place = f' (at {path})' if path else ''
-    field = path.rpartition('.')[2]
+    field = path.replace('[...]', '').rpartition('.')[2]
     missing = _MISSING.fullmatch(problem)
     if missing and missing['field'] == 'messages':
         return 'No messages were found in the request body. Missing "messages" field.'

@@ -250,6 +250,12 @@ class TestPost(BucketsTestCase):
         self.post(f'/{key}/messages', {'request': {**REQUEST, **half}}, status=200)
         self.assertLess(len(self.get(f'/{key}/messages').body), 8192)
 
+    def test_a_wrong_header_is_named(self):
+        key = self.make_bucket()
+        request = {**REQUEST, 'headers': {'A': ['1', 2]}}
+        [result] = self.post(f'/{key}/messages', {'request': request}, status=200).json['data']
+        self.assertIn('"headers[1]"', result['error']['message'])
+
     def test_forms_in_archives_are_capped(self):
         request = {'method': 'POST', 'url': URL, 'postData': {'params': [{'name': 'a', 'value': 'x' * 70_000}]}}
         entry = {'startedDateTime': '2026-01-01T00:00:00Z', 'request': request, 'response': {'status': 200}}
