@@ -46,8 +46,9 @@ _CAMEL = re.compile(r'(?<=[a-z0-9])(?=[A-Z])')
 _JOINED = re.compile(r'(?:auth|access|refresh|id|session|security|csrf|bearer)token|apikey|clientsecret|phpsessid')
 #: Characters of a name. What is longer is none, and nobody looks for words in it.
 _MOST_NAME = 1024
-#: A parameter inside a text, such as a Location or a Referer.
-_PARAMETER = re.compile(r'(?P<mark>[?&;])(?P<name>[^?&;=#\s"\'<>]{1,256})=[^&;#\s"\'<>]*')
+#: How a parameter begins inside a text, such as a Location or a Referer; and its value, in which others may begin.
+_PARAMETER = re.compile(r'(?P<mark>[?&;])(?P<name>[^?&;=#\s"\'<>]{1,256})=')
+_VALUE = re.compile(r'[^&;#\s"\'<>]*')
 #: Begins with what is fixed: a word in front would be looked for at each of its letters, which takes minutes.
 _USER_INFO = re.compile(r'://[^/?#@\s"\'<>]*@')
 #: What is left of a query that was nothing but secrets.
@@ -95,17 +96,16 @@ def strip_form(
 
 def _strip_text(text):
     stripped = []
-
-    def keep(match):
-        name = parse.unquote(match['name'])
-        if not is_secret(name):
-            return match[0]
-        stripped.append(name)
-        return match['mark'] if match['mark'] == '?' else ''
-
     if '=' in text:
-        text = _PARAMETER.sub(keep, text)
+        pieces, end = [], 0
+        for match in _PARAMETER.finditer(text):
+            name = parse.unquote(match['name'])
+            if match.start() >= end and is_secret(name):
+                stripped.append(name)
+                pieces += text[end : match.start()], match['mark'] if match['mark'] == '?' else ''
+                end = _VALUE.match(text, match.end()).end()
         if stripped:
+            text = ''.join((*pieces, text[end:]))
             text = _BARE.sub('', text.replace('?&', '?').replace('?;', '?'))
     if '@' in text:
         text = _USER_INFO.sub('://', text)

@@ -48,6 +48,8 @@ class TestUrls(tables.Tables, testtools.TestCase):
         ('with two', 'https://a.example/?token=1&b=2&sig=3', 'https://a.example/?b=2', ['token', 'sig']),
         ('with an escaped name', 'https://a.example/?%74oken=1&b=2', 'https://a.example/?b=2', ['token']),
         ('with semicolons', 'https://a.example/?b=2;sig=1', 'https://a.example/?b=2', ['sig']),
+        ('with a URL inside', 'https://a.example/?to=/x?token=1&b=2', 'https://a.example/?to=/x?b=2', ['token']),
+        ('with a question mark in a secret', 'https://a.example/?token=1?x=2&b=2', 'https://a.example/?b=2', ['token']),
         ('with an empty secret', 'https://a.example/?token=', 'https://a.example/', ['token']),
     )  # fmt: skip
     def test_a_url(self, url, expected, names):
@@ -69,6 +71,8 @@ class TestHeaders(tables.Tables, testtools.TestCase):
         ('with an at sign before letters', '@' + 'a' * 200_000),
         ('with an at sign behind schemes', 'a://' * 50_000 + '@'),
         ('with parameters', '?a' * 100_000 + '='),
+        ('with parameters inside parameters', '?a=' * 70_000 + '@'),
+        ('with secrets inside secrets', '?token=' * 30_000),
         ('with question marks and at signs', '?@' * 100_000 + '='),
     )
     def test_a_hostile_value_takes_no_longer_than_its_length(self, value):
