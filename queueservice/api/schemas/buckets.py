@@ -143,7 +143,7 @@ class ResponseOut(msgspec.Struct):
     response_time: float | None  # s
     headers: dict[str, list[str]]
     timestamp: float  # s, UTC
-    size_bytes: int  # of the whole body
+    size_bytes: int  # of the whole body; of one that was too long to be read, what was read
     body_truncated: bool
     headers_truncated: bool
     left_out: str | None  # why there is no body
