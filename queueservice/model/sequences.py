@@ -105,7 +105,7 @@ class Enrolment(msgspec.Struct, frozen=True):
     created_at: float  # s, UTC
     updated_at: float
     ticked_at: float  # s, UTC; the run of a schedule that it was last sent a message for
-    round: int = 0  # rises when a client says which number comes next: what was sent before may be sent again
+    round: int = 0  # rises when a client sets what comes next, or opens it again: numbers may then come once more
     handled: list[str] = msgspec.field(default_factory=list)  # the last requests to send that were carried out
     revision: int = 0
 

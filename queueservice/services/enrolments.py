@@ -111,12 +111,15 @@ class Enrolments:
     def change(self, project: str, id: str, fields: dict) -> model.Enrolment:
         """Set fields; whoever sends at the same moment does so before or afterwards.
 
+        A completed one that is not completed any more goes on with the message that was its last.
+
         :raises FieldsInvalid: it would refer to nothing.
         """
         fields = fields | {'updated_at': self._clock()}
 
         def finish(before, after):
-            if after.next_sequence_number != before.next_sequence_number:
+            is_opened = before.completed and not after.completed
+            if is_opened or after.next_sequence_number != before.next_sequence_number:
                 after = msgspec.structs.replace(after, round=before.round + 1)
             return model.index(after)
 

@@ -302,12 +302,13 @@ class Steps:
             key = queues_model.check_key(queues_model.PROJECT, project, self._outbound)
             self._messages.put(key, [*batch.bodies.values()], now, keys=[*batch.keys.values()])
         self._enrol_next(project, batch.completed, now)
+        # Before they stop: whoever is cut off in between tells it again, under the same name.
+        for one in batch.broken:
+            self._tell(project, one.id, 'no_address', f'{one.id}:{one.updated_at}', now)
         replaced = self._sequences.enrolments.replace_all([*batch.changed.values()])
         stale = [
             id for id, answer in zip(batch.changed, replaced, strict=True) if isinstance(answer, storage_errors.Stale)
         ]
-        for one in batch.broken:
-            self._tell(project, one.id, 'no_address', f'{one.id}:{one.updated_at}', now)
         self._figures.count_errored(project, len(batch.broken))
         return stale
 
@@ -325,7 +326,21 @@ class Steps:
         ]
         if successors:
             inserted = self._sequences.enrolments.insert_all(successors)
+            self._check_free(follow, inserted, now)
             self._figures.count_created(project, sum(one is not None for one in inserted))
+
+    def _check_free(self, followed, inserted, now):
+        """Return if the sets may be used that somebody was just enrolled in.
+
+        :raises Unavailable: one is on its way out. Nobody is enrolled then: a minute later it is gone, or it stays.
+        """
+        found = self._sequences.message_sets.find_by_ids(followed)
+        if all(id in found and found[id].deleting_until <= now for id in followed):
+            return
+        ids = tuple(one.id for one in inserted if one is not None)
+        if ids:
+            self._sequences.enrolments.drop((records.Condition('id', 'in', ids),))
+        raise storage_errors.Unavailable('A message set that subscriptions go on with is being deleted.')
 
 
 class _Library:

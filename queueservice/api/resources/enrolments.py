@@ -14,7 +14,7 @@ from queueservice.model import errors
 _Filter = sequences.Filter
 
 _FILTERS = (
-    _Filter('id', 'Only the one of this id.', str),
+    _Filter('id', 'Only the one of this id.', uuid.UUID),
     _Filter('identity', 'Only those of this identity.', str),
     _Filter('messageset', 'Only those of this message set.', schemas.Id),
     _Filter('lang', 'Only those in this language.', str),

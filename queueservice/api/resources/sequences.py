@@ -2,6 +2,7 @@
 
 import datetime
 import typing
+import uuid
 from urllib import parse
 
 import falcon
@@ -39,6 +40,7 @@ class Readable(base.Resource):
 _FORMS = {
     schemas.Id: ('[0-9]{1,18}',),
     schemas.Number: ('-?[0-9]{1,9}',),
+    uuid.UUID: ('[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}',),
     bool: ('', ('true', 'false', 'True', 'False')),
     schemas.ContentType: ('', typing.get_args(schemas.ContentType)),
 }
@@ -177,6 +179,8 @@ def _convert(text, kind):
         raise ValueError(text)
     if kind is datetime.datetime:
         return read_time(text)
+    if kind is uuid.UUID:
+        return str(uuid.UUID(text))
     if kind is bool and text.lower() not in ('true', 'false'):
         raise ValueError(text)
     return msgspec.convert(text, kind, strict=False)

@@ -1,5 +1,6 @@
 """Steps: who is sent what when, and that nothing is lost or sent twice, wherever it is cut off."""
 
+import contextlib
 import http.server
 import itertools
 import json
@@ -171,6 +172,33 @@ class TestCourse(StepsTestCase):
         self.assertEqual(limits_module.Limits().max_message_ttl, message.ttl)
 
 
+class TestNextSetGoes(StepsTestCase):
+    def test_nobody_is_enrolled_in_a_set_that_is_being_deleted(self):
+        follow, _ = self.make_course(1, name='b')
+        made, schedule = self.make_course(1, name='a', next_set=follow)
+        enrolment = self.enrol(made, schedule)
+        self.clock.advance(DAY)
+        self.run_between_mark_and_end(follow)
+        self.clock.advance(61)  # the claim that was cut off has ended
+        self.work()
+        page = self.service.enrolments.page(PROJECT, {}, offset=0, limit=9)
+        self.assertEqual([enrolment], [one.id for one in page.values])
+        self.assertTrue(self.read_one(enrolment).completed)
+        self.assertEqual([('i', 't1')], self.sent())
+
+    def run_between_mark_and_end(self, message_set):
+        """Delete a set, and let workers do what is due when nobody has been seen in it."""
+        delete = self.driver.records.delete
+
+        def work_first(*arguments, **options):
+            self.driver.records.delete = delete
+            self.assertRaises(storage_errors.Unavailable, self.work)
+            return delete(*arguments, **options)
+
+        self.driver.records.delete = work_first
+        self.service.message_sets.delete(PROJECT, message_set)
+
+
 class TestRequests(StepsTestCase):
     def test_each_request_sends_one_message(self):
         enrolment = self.enrol(*self.make_course(1, 2, 3))
@@ -198,6 +226,13 @@ class TestRequests(StepsTestCase):
         enrolment = self.enrol(*self.make_course(1, 2))
         self.next_day()
         self.service.enrolments.change(PROJECT, enrolment, {'next_sequence_number': 1})
+        self.next_day()
+        self.assertEqual([('i', 't1'), ('i', 't1')], self.sent())
+
+    def test_a_client_that_opens_what_is_completed_is_sent_the_last_again(self):
+        enrolment = self.enrol(*self.make_course(1))
+        self.next_day()
+        self.service.enrolments.change(PROJECT, enrolment, {'active': True, 'completed': False, 'process_status': 0})
         self.next_day()
         self.assertEqual([('i', 't1'), ('i', 't1')], self.sent())
 
@@ -265,6 +300,28 @@ class TestAddresses(StepsTestCase):
         self.assertEqual((True, -1, 1), (end.active, end.process_status, end.next_sequence_number))
         told = 'send the next message of a sequence:The recipient has no address.'
         self.assertEqual(([], [(enrolment, told)]), (self.sent(), self.user_messages()))
+
+    def test_whoever_is_cut_off_has_told_why_before_it_stops(self):
+        calls = 1
+        number = 0
+        while number < calls:
+            number += 1
+            self.start(faulty.Driver(base.ApiTestCase.make_driver(self)))
+            enrolment = self.enrol(*self.make_course(1))
+            self.use('')
+            self.clock.advance(DAY)
+            self.service.steps.start()
+            self.service.steps.do_range()
+            self.driver.calls.clear()
+            self.driver.fail(on_call=number)
+            with contextlib.suppress(storage_errors.Unavailable):
+                self.service.steps.do_tasks()
+            calls = max(calls, len(self.driver.calls) + 1)
+            self.driver.heal()
+            self.clock.advance(61)  # the claim that was cut off has ended
+            self.work()
+            self.assertEqual([enrolment], [one for one, _ in self.user_messages()], number)
+        self.assertGreater(number, 5)
 
     def test_a_store_that_does_not_answer_is_asked_again(self):
         self.enrol(*self.make_course(1))
