@@ -446,6 +446,7 @@ class TestSubscriptions(StagedTestCase):
         self.assertEqual([two], self.ids('/v1/subscriptions/?messageset_contains=othe'))
         self.assertEqual([], self.ids('/v1/subscriptions/?messageset_contains=%25'))
         self.assertEqual([two], self.ids(f'/v1/subscriptions/?id={two}'))
+        self.assertEqual([two], self.ids(f'/v1/subscriptions/?id={two.upper()}'))
 
     def test_filter_by_time_and_newest_first(self):
         made = []
@@ -466,6 +467,7 @@ class TestSubscriptions(StagedTestCase):
         ('a truth', 'active=maybe'), ('a time', 'created_after=yesterday'), ('a status', 'process_status=x'),
         ('a huge number', f'version={"9" * 40}'), ('a nul', 'identity=%00'),
         ('a schedule that is not there', 'schedule=99'), ('a year', 'created_before=99999-01-01'),
+        ('an id that is none', 'id=1'),
     )  # fmt: skip
     def test_it_cannot_be_filtered_by(self, query):
         self.get(f'/v1/subscriptions/?{query}', status=400, lint=False)
