@@ -206,14 +206,15 @@ def measure_silent(seconds: float, driver: str = 'sqlite') -> dict:
 
     The silent one has a backlog from the start, and more comes all the time.
     """
-    with receiver.Receiver() as hooks, Service(driver, workers=1) as service:
+    # Another host: it shares nothing with the good one but the worker.
+    silent = receiver.Receiver(host='127.0.0.2')
+    with receiver.Receiver() as hooks, silent, Service(driver, workers=1) as service:
         service.subscribe('good', f'{hooks.url}/ok')
         service.client().call('POST', '/v2/queues/good/messages', {'messages': [{'body': 'the worker has started'}]})
         hooks.wait_for(1, 30)
         result = {'driver': driver, 'alone': _latencies(service, hooks, seconds)}
-        # Another project, another host: it shares nothing with the good one but the worker.
         quiet = dict(history._HEADERS, **{'X-Project-Id': 'silent'})
-        subscriber = {'subscriber': f'{hooks.url.replace("127.0.0.1", "127.0.0.2")}/never', 'ttl': 36_000}
+        subscriber = {'subscriber': f'{silent.url}/never', 'ttl': 36_000}
         _call(service, quiet, '/v2/queues/quiet/subscriptions', subscriber)
         messages = {'messages': [{'ttl': 36_000, 'body': one} for one in range(100)]}
         for _ in range(10):
