@@ -86,15 +86,18 @@ class Deliverer:
     def _start(self, now):
         parent = os.getpid()
         self._started_at = now
+        # What is told to the new process before it listens must reach it, and not what it has of the server's handlers.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         pid = os.fork()
         if pid:
             self._pid = pid
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             return
         status = 1
         try:
-            worker.show_name()
             for number in _SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             # Nobody may be left who is not told to end any more.
             status = worker.run(self._build_services(), is_wanted=lambda: os.getppid() == parent)
         except BaseException:
