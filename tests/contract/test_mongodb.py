@@ -37,10 +37,11 @@ class MongoDB:
 
 class Torn(MongoDB):
     def build_driver(self):
+        name = mongodb.make_name(self)
         proxy = torn.Proxy(mongodb.client().address)
         self.addCleanup(proxy.__exit__)
         proxy.__enter__()
-        return mongodb.build_driver(self, mongodb.locate(mongodb.make_name(self), proxy.port))
+        return mongodb.build_driver(self, mongodb.locate(name, proxy.port))
 
 
 class MessageStoreTest(MongoDB, message_store.MessageStoreContract, testtools.TestCase):

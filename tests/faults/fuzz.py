@@ -223,6 +223,9 @@ def _is_meant(failure, case, response):
     # Each message is judged for itself, in the answer.
     if isinstance(failure, failures.AcceptedNegativeData) and _BUCKET.fullmatch(asked.path):
         return True
+    # Whatever stands in a form is text: there is no other kind of value.
+    if isinstance(failure, failures.AcceptedNegativeData) and 'form' in (case.media_type or ''):
+        return True
     # Whatever stands in a query is text, and text is what filters are.
     if isinstance(failure, failures.AcceptedNegativeData) and 'parameter `filters` in query' in failure.message:
         return True
