@@ -95,6 +95,7 @@ class Deliverer:
             return
         status = 1
         try:
+            worker.show_name()
             for number in _SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
