@@ -32,6 +32,9 @@ _ADDRESS = 'to_addr'
 CURLY = '\u201c\u201d\u2019\u2013'
 _NO_WHATSAPP = re.compile(r'[\n\t]| {4}')
 
+#: Below this, doubles are exact where they are whole numbers.
+_EXACT = 2**53
+
 Metadata = dict[str, msgspec.Raw]
 
 
@@ -240,7 +243,19 @@ def is_handled(enrolment: Enrolment, task: Task) -> bool:
 
 def index(enrolment: Enrolment) -> Enrolment:
     """The enrolment with the names that its metadata have, to be found by."""
-    return msgspec.structs.replace(enrolment, metadata_keys=[*_read(enrolment.metadata)])
+    return msgspec.structs.replace(enrolment, metadata_keys=names(enrolment.metadata))
+
+
+def names(metadata: bytes | None) -> list[str]:
+    """The names of what is in `metadata`; none where it is null."""
+    return [*_read(metadata)]
+
+
+def normalize(metadata: bytes | None) -> bytes | None:
+    """`metadata` written in one way: the same for all that differ in order, blanks or the form of numbers alone."""
+    if metadata is None:
+        return None
+    return msgspec.json.encode(_NUMBERS_ALIKE.decode(metadata), order='sorted')
 
 
 def key(enrolment: Enrolment, number: int, task: Task) -> str:
@@ -307,6 +322,14 @@ def build_outbound(
 def is_fit_for(channel: str | None, text: str | None) -> bool:
     """Whether `text` can be sent through `channel`."""
     return not (text and channel and 'whatsapp' in channel.lower() and _NO_WHATSAPP.search(text))
+
+
+def _read_number(text):
+    number = float(text)
+    return int(number) if number.is_integer() and abs(number) < _EXACT else number
+
+
+_NUMBERS_ALIKE = msgspec.json.Decoder(float_hook=_read_number)
 
 
 def _read(metadata: bytes | None) -> Metadata:

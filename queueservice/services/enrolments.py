@@ -14,6 +14,9 @@ from queueservice.storage import base, records
 _ORDER = (('created_at', True),)
 _BATCH = 500
 _MOST_SETS = 10_000
+_MICROSECOND = 1e-6
+#: In the place of metadata that may be null.
+_ANY = object()
 
 _DEFAULTS = {
     'version': 1,
@@ -45,14 +48,17 @@ class Enrolments:
     def page(self, project: str, filters: dict, *, offset: int, limit: int) -> rows.Page:
         """Enrolments, the newest first.
 
-        :param filters: values of fields; and `created_after`, `created_before` (s, UTC), `metadata_has_key`,
-            `metadata_not_has_key`, and `messageset_contains`, a part of the short name of the set.
+        :param filters: values of fields; times (s, UTC) are compared as they are shown, to the microsecond, and
+            `metadata` (JSON) by value. And `created_after`, `created_before`, `metadata_has_key`,
+            `metadata_not_has_key`, and `messageset_contains`, a part of the short name of the set. The last two of
+            metadata look through what is left by the others, `rows.MOST` of them at the most.
         :raises FieldsInvalid: they name a set or a schedule that is not there.
         """
         filters = dict(filters)
         self._sequences.check(project, filters)
-        where = [records.Condition('project', '=', project)]
+        wanted = filters.pop('metadata', _ANY)
         lacking = filters.pop('metadata_not_has_key', None)
+        where = [records.Condition('project', '=', project)]
         if 'messageset_contains' in filters:
             part = filters.pop('messageset_contains')
             named = (where[0], records.Condition('short_name', 'contains', part))
@@ -66,14 +72,25 @@ class Enrolments:
             # This instant counts, too. Stand-ins of MongoDB have been seen to miss it by "<=".
             behind = math.nextafter(filters.pop('created_before'), math.inf)
             where.append(records.Condition('created_at', '<', behind))
+        for name in ('created_at', 'updated_at'):
+            if name in filters:
+                at = filters.pop(name)
+                where.append(records.Condition(name, '>=', at - _MICROSECOND / 2))
+                where.append(records.Condition(name, '<', at + _MICROSECOND / 2))
         where += [records.Condition(name, '=', value) for name, value in filters.items()]
-        if lacking is None:
+        if wanted is not _ANY:
+            where += [records.Condition('metadata_keys', 'has', name) for name in model.names(wanted)]
+            wanted = model.normalize(wanted)
+        elif lacking is None:
             return self._rows.page(where, _ORDER, offset, limit)
-        left = (one for one in self._walk(where) if lacking not in one.metadata_keys)
-        found = list(itertools.islice(left, offset, offset + limit + 1))
-        having = records.Condition('metadata_keys', 'has', lacking)
-        count = self._rows.count(where) - self._rows.count([*where, having])
-        return rows.Page(count, found[:limit], len(found) > limit)
+        count, found = 0, []
+        for one in itertools.islice(self._walk(where), rows.MOST):
+            if lacking in one.metadata_keys or (wanted is not _ANY and wanted != model.normalize(one.metadata)):
+                continue
+            if offset <= count < offset + limit:
+                found.append(one)
+            count += 1
+        return rows.Page(count, found, count > offset + limit)
 
     def get(self, project: str, id: str) -> model.Enrolment:
         return self._rows.get(project, id)

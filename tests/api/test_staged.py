@@ -430,6 +430,12 @@ class TestSubscriptions(StagedTestCase):
         ('number', {'next_sequence_number': 2}, 'next_sequence_number=2'),
         ('a key', {'metadata': {'a"b': 1}}, 'metadata_has_key=a%22b'),
         ('a lack', {'metadata': None}, 'metadata_not_has_key=other'),
+        ('metadata', {'metadata': {'a': 1, 'b': [{'c': 'd', 'e': 1e300}]}},
+         'metadata={"b":[{"e":1E%2B300, "c":"d"}], "a":1.0}'),
+        ('no metadata', {'metadata': None}, 'metadata=null'),
+        ('empty metadata', {'metadata': {}}, 'metadata={}'),
+        ('all at once', {'metadata': {'a': True}, 'lang': 'zul'},
+         'lang=zul&metadata={"a":true}&metadata_not_has_key=b'),
     )  # fmt: skip
     def test_filter_by(self, fields, query):
         other = self.enrol(self.set, self.schedule, metadata={'other': 1})
@@ -437,6 +443,45 @@ class TestSubscriptions(StagedTestCase):
         self.assertEqual([wanted], self.ids(f'/v1/subscriptions/?{query}'))
         self.assertEqual(1, self.get(f'/v1/subscriptions/?{query}').json['count'])
         self.assertEqual({wanted, other}, set(self.ids('/v1/subscriptions/?unknown=1')))
+
+    def test_metadata_are_compared_as_a_whole(self):
+        self.enrol(self.set, self.schedule, metadata={'a': 1, 'b': 2})
+        for other in ('{"a":1}', '{"a":1,"b":"2"}', '{"a":1,"b":2,"c":3}', '{}', 'null', '{"a":true,"b":2}'):
+            self.assertEqual([], self.ids(f'/v1/subscriptions/?metadata={other}'), other)
+        self.assertEqual(1, len(self.ids('/v1/subscriptions/?metadata={"a":1,"b":2}')))
+
+    def test_pages_of_those_with_the_same_metadata(self):
+        made = []
+        for number in range(6):
+            made.append(self.enrol(self.set, self.schedule, metadata={'n': number % 2}))
+            self.clock.advance(1)
+        answer = self.get('/v1/subscriptions/?metadata={"n":1}&limit=2').json
+        self.assertEqual((3, [made[5], made[3]]), (answer['count'], [one['id'] for one in answer['results']]))
+        answer = self.get(answer['next'].removeprefix('http://localhost:80').removeprefix('/api')).json
+        self.assertEqual((3, [made[1]]), (answer['count'], [one['id'] for one in answer['results']]))
+        self.assertIsNone(answer['next'])
+
+    def test_filter_by_url(self):
+        one, _ = self.enrol(self.set, self.schedule), self.enrol(self.set, self.schedule)
+        url = self.get(f'/v1/subscriptions/{one}/').json['url']
+        self.assertEqual([one], self.ids(f'/v1/subscriptions/?url={url}'))
+        self.assertEqual([one], self.ids(f'/v1/subscriptions/?url={url}&id={one}'))
+        self.assertEqual([], self.ids(f'/v1/subscriptions/?url={url}&id={sequences.new_id()}'))
+        for other in (url.rstrip('/'), one, url.replace('/v1/', '/v2/'), '/'):
+            self.assertEqual([], self.ids(f'/v1/subscriptions/?url={other}'), other)
+
+    def test_filter_by_times_as_they_are_shown(self):
+        self.clock.advance(0.1234567)
+        made = [self.enrol(self.set, self.schedule) for _ in range(2)]
+        self.clock.advance(0.000001)
+        later = self.enrol(self.set, self.schedule)
+        shown = self.get(f'/v1/subscriptions/{made[0]}/').json['created_at']
+        self.assertEqual(set(made), set(self.ids(f'/v1/subscriptions/?created_at={shown}')))
+        self.patch(f'/v1/subscriptions/{later}/', {'lang': 'zul'})
+        self.clock.advance(60)
+        self.patch(f'/v1/subscriptions/{made[1]}/', {'lang': 'zul'})
+        shown = self.get(f'/v1/subscriptions/{made[1]}/').json['updated_at']
+        self.assertEqual([made[1]], self.ids(f'/v1/subscriptions/?updated_at={shown}'))
 
     def test_filter_by_what_it_refers_to(self):
         other, schedule = self.make_set(name='another')
@@ -467,7 +512,9 @@ class TestSubscriptions(StagedTestCase):
         ('a truth', 'active=maybe'), ('a time', 'created_after=yesterday'), ('a status', 'process_status=x'),
         ('a huge number', f'version={"9" * 40}'), ('a nul', 'identity=%00'),
         ('a schedule that is not there', 'schedule=99'), ('a year', 'created_before=99999-01-01'),
-        ('an id that is none', 'id=1'),
+        ('an id that is none', 'id=1'), ('metadata that are a list', 'metadata=[]'), ('no JSON', 'metadata={'),
+        ('deep metadata', f'metadata={{"a":{"[" * 2000}{"]" * 2000}}}'), ('a text', 'metadata=x'),
+        ('a number too large', 'metadata={"a":1e999}'), ('a time that is none', 'updated_at=1'),
     )  # fmt: skip
     def test_it_cannot_be_filtered_by(self, query):
         self.get(f'/v1/subscriptions/?{query}', status=400, lint=False)

@@ -56,6 +56,7 @@ _ASKED = {
         '/v1/subscriptions/',
         '/v1/subscriptions/?messageset={messageset_id}&schedule={schedule_id}&active=true&created_after=2020-01-01',
         '/v1/subscriptions/?metadata_has_key=secret&metadata_not_has_key=b&messageset_contains=e',
+        '/v1/subscriptions/?metadata={{}}&created_at=2020-01-01&updated_at=2020-01-01',
     ),
     ('GET', '/messages'): (
         '/messages',

@@ -12,9 +12,12 @@ from queueservice.api.schemas import sequences as schemas
 from queueservice.model import errors
 
 _Filter = sequences.Filter
+#: An id that no enrolment has.
+_NOBODY = ''
 
 _FILTERS = (
     _Filter('id', 'Only the one of this id.', uuid.UUID),
+    _Filter('url', 'Only the one of this URL.', str),
     _Filter('identity', 'Only those of this identity.', str),
     _Filter('messageset', 'Only those of this message set.', schemas.Id),
     _Filter('lang', 'Only those in this language.', str),
@@ -25,6 +28,9 @@ _FILTERS = (
     _Filter('version', 'Only those of this version.', schemas.Number),
     _Filter('next_sequence_number', 'Only those to whom this number comes next.', schemas.Number),
     _Filter('initial_sequence_number', 'Only those that began with this number.', schemas.Number),
+    _Filter('metadata', 'Only those with these metadata, a JSON object or null; compared by value.', schemas.Metadata),
+    _Filter('created_at', 'Only those made at this time (ISO 8601), to the microsecond.', datetime.datetime),
+    _Filter('updated_at', 'Only those changed at this time (ISO 8601), to the microsecond.', datetime.datetime),
     _Filter('created_after', 'Only those made at this time (ISO 8601) or later.', datetime.datetime),
     _Filter('created_before', 'Only those made at this time (ISO 8601) or earlier.', datetime.datetime),
     _Filter('metadata_has_key', 'Only those whose metadata have this key.', str),
@@ -70,6 +76,13 @@ class EnrolmentCollection(_Enrolments, sequences.Collection):
     policies = {'GET': 'enrolments:get_all', 'POST': 'enrolments:create'}
     page_out = schemas.EnrolmentsOut
     filters = _FILTERS
+
+    def read_filters(self, req):
+        values = super().read_filters(req)
+        if 'url' in values:
+            id = _find_id(req, values.pop('url'))
+            values['id'] = id if values.get('id', id) == id else _NOBODY
+        return values
 
     def answer_created(self, req, resp, made):
         super().answer_created(req, resp, made)
@@ -195,6 +208,12 @@ class FailureItem(_Failures, sequences.Readable):
 
 def _url(req, id):
     return f'{req.prefix}{req.context.caller.base}/v1/subscriptions/{id}/'
+
+
+def _find_id(req, url):
+    """The id of the enrolment whose URL this is for whoever sends the request; _NOBODY if it is none of these."""
+    id = url.rstrip('/').rpartition('/')[2]
+    return id if url == _url(req, id) else _NOBODY
 
 
 def _read_id(text):

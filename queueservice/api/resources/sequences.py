@@ -43,6 +43,7 @@ _FORMS = {
     uuid.UUID: ('[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}',),
     bool: ('', ('true', 'false', 'True', 'False')),
     schemas.ContentType: ('', typing.get_args(schemas.ContentType)),
+    schemas.Metadata: (r'\s*(\{.*\}|null)\s*',),
 }
 
 
@@ -92,9 +93,11 @@ class Collection(Readable):
         resp.status = falcon.HTTP_201
 
     def find_page(self, req, limit, offset):
-        filters = read_filters(req, self.filters)
-        more = (filters,) if self.filters else ()
+        more = (self.read_filters(req),) if self.filters else ()
         return self.noun.page(req.context.caller.project, *more, offset=offset, limit=limit)
+
+    def read_filters(self, req):
+        return read_filters(req, self.filters)
 
 
 class Item(Readable):
@@ -181,9 +184,21 @@ def _convert(text, kind):
         return read_time(text)
     if kind is uuid.UUID:
         return str(uuid.UUID(text))
+    if kind is schemas.Metadata:
+        return _read_metadata(text)
     if kind is bool and text.lower() not in ('true', 'false'):
         raise ValueError(text)
     return msgspec.convert(text, kind, strict=False)
+
+
+def _read_metadata(text):
+    """The JSON of an object, or None for null."""
+    try:
+        raw = text.encode()
+        read = msgspec.json.decode(raw, type=schemas.Metadata | None)
+    except (UnicodeEncodeError, RecursionError) as error:
+        raise ValueError(text) from error
+    return None if read is None else media.check_value(raw, 'The "metadata" parameter')
 
 
 def read_time(text: str) -> float:
