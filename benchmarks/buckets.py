@@ -30,7 +30,8 @@ _FIRST = 1_700_000_000
 class Subject:
     def __init__(self, driver, length: int):
         driver.prepare()
-        self._services = bootstrap.build_services(driver, capture=model.Rules(retention=length))
+        settings = bootstrap.Settings(capture=model.Rules(retention=length))
+        self._services = bootstrap.build_services(driver, settings)
         self._app = app.build_app(self._services)
         self._numbers = itertools.count()
         self._middle = length // 2

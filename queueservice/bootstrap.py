@@ -66,6 +66,21 @@ _SHORT_SECRET = (
 )
 
 
+class Settings(msgspec.Struct, frozen=True):
+    """What the operator has said about the services, as values."""
+
+    limits: limits_module.Limits = limits_module.Limits()
+    keys: tuple[sealing.Key, ...] = ()  # the first encrypts, all open
+    signing_secrets: tuple[bytes, ...] = ()  # the first signs, all verify; none: the store's own
+    delivery: deliveries_module.Rules = deliveries_module.Rules()
+    user_message_ttl: int = user_messages.DEFAULT_TTL  # s
+    capture: captures_module.Rules = captures_module.Rules()
+    staged: sequences.Rules = sequences.Rules()
+
+    def __repr__(self):
+        return 'Settings(...)'  # there are secrets in it
+
+
 class Services(msgspec.Struct, frozen=True):
     """Everything the service can do, for the entrances to it."""
 
@@ -103,6 +118,22 @@ class Services(msgspec.Struct, frozen=True):
     steps: steps.Steps
     health: health.Health
     housekeeping: housekeeping.Housekeeping
+
+
+def read_settings(conf) -> Settings:
+    """What the configuration says about the services.
+
+    :raises ValueError: with a sentence for the operator that shows no secret.
+    """
+    return Settings(
+        limits=read_limits(conf),
+        keys=read_keys(conf),
+        signing_secrets=read_signing_secrets(conf),
+        delivery=read_delivery(conf),
+        user_message_ttl=conf.user_messages.ttl,
+        capture=read_captures(conf),
+        staged=read_staged(conf),
+    )
 
 
 def read_limits(conf) -> limits_module.Limits:
@@ -150,7 +181,7 @@ def read_staged(conf) -> sequences.Rules:
     return sequences.Rules(**{name: conf.staged[name] for name in sequences.Rules.__struct_fields__})
 
 
-def read_keys(conf) -> list[sealing.Key]:
+def read_keys(conf) -> tuple[sealing.Key, ...]:
     """The configured encryption keys.
 
     :raises ValueError: saying what is wrong without showing a key.
@@ -163,15 +194,15 @@ def read_keys(conf) -> list[sealing.Key]:
             raise ValueError(f'[encryption] keys: entry {place} cannot be used: {error}') from None
     if len({key.id for key in keys}) < len(keys):
         raise ValueError('[encryption] keys: two entries have the same id. Give every key an id of its own.')
-    return keys
+    return tuple(keys)
 
 
-def read_signing_secrets(conf) -> list[bytes]:
+def read_signing_secrets(conf) -> tuple[bytes, ...]:
     """What pre-signed URLs are signed with, as configured.
 
     :raises ValueError: one can be guessed, and guessing it would open what is otherwise closed.
     """
-    found = [secret.encode() for secret in conf.signed_url.secret_key or ()]
+    found = tuple(secret.encode() for secret in conf.signed_url.secret_key or ())
     if conf.auth_strategy != identity.NOAUTH and any(map(_is_short, found)):
         raise ValueError(_SHORT_SECRET)
     return found
@@ -219,57 +250,40 @@ def load_services(conf, driver: base.Driver) -> Services:
 
     :raises ValueError: with a sentence for the operator.
     """
-    return build_services(
-        driver,
-        read_limits(conf),
-        keys=read_keys(conf),
-        signing_secrets=read_signing_secrets(conf),
-        delivery=read_delivery(conf),
-        user_message_ttl=conf.user_messages.ttl,
-        capture=read_captures(conf),
-        staged=read_staged(conf),
-    )
+    return build_services(driver, read_settings(conf))
 
 
 def build_services(
     driver: base.Driver,
-    limits: limits_module.Limits | None = None,
+    settings: Settings | None = None,
+    *,
     clock: collections.abc.Callable[[], float] = time.time,
-    keys: collections.abc.Sequence[sealing.Key] = (),
-    signing_secrets: collections.abc.Sequence[bytes] = (),
-    delivery: deliveries_module.Rules | None = None,
     senders: delivery_base.Senders | None = None,
-    user_message_ttl: int = user_messages.DEFAULT_TTL,
-    capture: captures_module.Rules | None = None,
-    staged: sequences.Rules | None = None,
 ) -> Services:
     """The services on one store.
 
     :param senders: what delivers, by the scheme of the subscriber, instead of what this service has.
-    :param user_message_ttl: seconds for which user messages are kept.
-    :raises ValueError: `staged` names a time zone that there is not.
+    :raises ValueError: `settings.staged` names a time zone that there is not.
     """
-    staged = staged or sequences.Rules()
-    delivery = delivery or deliveries_module.Rules()
-    limits = limits or limits_module.Limits()
-    signing = secrets.Signing(secrets.Secrets(driver, clock), signing_secrets)
-    seals = sealing.Sealing(keys, limits.enable_checksum)
+    settings = settings or Settings()
+    limits, delivery, staged = settings.limits, settings.delivery, settings.staged
+    signing = secrets.Signing(secrets.Secrets(driver, clock), settings.signing_secrets)
+    seals = sealing.Sealing(settings.keys, limits.enable_checksum)
     all_quotas = quotas.Quotas(driver, limits.project, clock)
-    all_queues = queues.Queues(driver, limits, all_quotas, clock, can_encrypt=bool(keys))
+    all_queues = queues.Queues(driver, limits, all_quotas, clock, can_encrypt=bool(settings.keys))
     webhooks = webhook.Webhook(delivery)
     all_senders = {'http': webhooks, 'https': webhooks, 'mailto': mail.Mail(delivery), **(senders or {})}
     all_lanes = lanes.Lanes(driver, all_queues, all_senders)
     all_notifications = notifications.Notifications(driver, all_queues, all_lanes)
     all_senders.setdefault('queue', copies.Copies(all_queues, all_notifications, all_quotas, limits, seals))
-    all_captures = captures.Captures(driver, capture or captures_module.Rules(), clock)
-    all_user_messages = user_messages.UserMessages(driver, limits, user_message_ttl, clock)
+    all_captures = captures.Captures(driver, settings.capture, clock)
+    all_user_messages = user_messages.UserMessages(driver, limits, settings.user_message_ttl, clock)
     all_evidence = evidence.Evidence(all_captures, all_user_messages)
     all_dead_letters = dead_letters.DeadLetters(driver, all_queues, seals, all_notifications, clock)
     all_messages = messages.Messages(
         driver, all_queues, all_dead_letters, all_quotas, limits, seals, all_notifications, clock
     )
     all_deliveries = deliveries.Deliveries(driver, all_queues, all_lanes, limits, delivery, clock)
-    all_user_messages = user_messages.UserMessages(driver, limits, user_message_ttl, clock)
     all_sequences = sequences.Sequences(driver, clock)
     all_schedules = schedules.Schedules(driver, all_sequences, all_queues, staged, clock)
     all_figures = figures.Figures(all_sequences, all_messages, staged.metrics_queue, clock)

@@ -67,7 +67,7 @@ class Server(base.BaseApplication):
     def load_config(self):
         try:
             conf = _read_configuration(self._arguments)
-            _check_keys(conf)
+            _check_settings(conf)
             driver = startup.build_driver(conf)
             settings = _gunicorn_settings(conf, driver)
             _check_authentication(conf, driver)
@@ -193,9 +193,9 @@ def _read_configuration(arguments):
     return startup.read_configuration(arguments, **overrides)
 
 
-def _check_keys(conf):
+def _check_settings(conf):
     try:
-        bootstrap.read_keys(conf)
+        bootstrap.read_settings(conf)
     except ValueError as error:
         raise startup.Refusal(str(error)) from None
 
@@ -203,7 +203,6 @@ def _check_keys(conf):
 def _find_risks(conf):
     try:
         bootstrap.read_cors(conf)
-        bootstrap.read_staged(conf)
         return bootstrap.find_risks(conf)
     except ValueError as error:
         raise startup.Refusal(str(error)) from None

@@ -72,6 +72,9 @@ class Rules(msgspec.Struct, frozen=True):
     smtp_user_password: str | None = None
     sender: str = 'queueservice@localhost'
 
+    def __repr__(self):
+        return 'Rules(...)'  # there is a password in it
+
 
 class Place(typing.NamedTuple):
     position: int

@@ -62,7 +62,7 @@ class ApiTestCase(tables.Tables, testtools.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.use(services.Service(self.make_driver(), limits.Limits(**self.limits), **self.settings))
+        self.use(services.Service(self.make_driver(), limits=limits.Limits(**self.limits), **self.settings))
 
     def make_driver(self):
         """The memory driver; or, for a run by hand, the one that QUEUESERVICE_TEST_DRIVER names."""

@@ -58,7 +58,7 @@ class TestTurnedOff(ConfirmationsTestCase):
         self.answer(self.declined, _NO, self.link(self.declined), 204)
         self.delete(self.gone)
         driver = self.service.services.driver
-        self.after = bootstrap.build_services(driver, clock=self.clock, delivery=deliveries.Rules())
+        self.after = bootstrap.build_services(driver, clock=self.clock)
 
     def sweep(self, services):
         for _ in range(10):

@@ -29,7 +29,9 @@ class EncryptionTestCase(base.ApiTestCase):
     def serve(self, *keys, **bounds):
         """Speak to a service with these keys on the same store from now on."""
         clock = self.clock
-        self.service = services.Service(self.driver, limits.Limits(**{**self.limits, **bounds}), keys, **self.settings)
+        self.service = services.Service(
+            self.driver, limits=limits.Limits(**{**self.limits, **bounds}), keys=keys, **self.settings
+        )
         self.service.clock.advance(clock() - self.service.clock())
         self.use(self.service)
 

@@ -21,7 +21,7 @@ class InsideTestCase(base.ApiTestCase):
     def serve(self, **rules):
         """Serve with these rules of delivery, beside those of the suite, from now on."""
         rules = deliveries.Rules(**self.rules, **rules)
-        self.use(services.Service(self.make_driver(), keys=[sealing.new_key('key')], delivery=rules, senders={}))
+        self.use(services.Service(self.make_driver(), keys=(sealing.new_key('key'),), delivery=rules, senders={}))
 
     def subscribe(self, subscriber, queue='demo'):
         answer = self.post(f'/queues/{queue}/subscriptions', {'subscriber': subscriber, 'ttl': 36000}, status=201)

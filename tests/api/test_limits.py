@@ -40,7 +40,7 @@ class LimitsTestCase(base.ApiTestCase):
         """Another process on the same store; what it answers from now on is what `self.request` gets."""
         other = services.Service(
             self.service.driver,
-            limits.Limits(project=quotas.Quotas(**limits_of_all)),
+            limits=limits.Limits(project=quotas.Quotas(**limits_of_all)),
             clock=self.clock,
             **self.settings,
         )
@@ -406,7 +406,7 @@ class TestConcurrency(OnSqlite, LimitsTestCase):
     """Many at the same time, in two processes: what goes beyond a limit is what was under way."""
 
     def test_messages(self):
-        bound = limits.Limits(project=quotas.Quotas(messages=100, queues=10))
+        bound = bootstrap.Settings(limits=limits.Limits(project=quotas.Quotas(messages=100, queues=10)))
         processes = [bootstrap.build_services(self.service.driver, bound) for _ in range(2)]
         posted = [messages.Posted(b'1')] * 5
 

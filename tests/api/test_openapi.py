@@ -78,7 +78,9 @@ class TestSettings(DocumentTestCase):
         self.assertIn(('GET', '/v1.1/queues'), self.methods())
 
     def test_bounds_are_those_in_force(self):
-        self.use(services.Service(drivers.build_memory(), limits.Limits(max_message_ttl=77, max_messages_per_page=5)))
+        self.use(
+            services.Service(drivers.build_memory(), limits=limits.Limits(max_message_ttl=77, max_messages_per_page=5))
+        )
         document = self.document()
         self.assertEqual(
             {'type': 'integer', 'minimum': 60, 'maximum': 77},

@@ -306,7 +306,7 @@ class Pairs:
 class TestSamples(testtools.TestCase):
     def setUp(self):
         super().setUp()
-        self.service = service = services.Service(drivers.build_memory(), signing_secrets=[_SECRET], admin_mode=True)
+        self.service = service = services.Service(drivers.build_memory(), signing_secrets=(_SECRET,), admin_mode=True)
         self.addCleanup(service.driver.close)
         self.clock = service.clock
         self.clock.advance(_NEW_YEAR - self.clock())

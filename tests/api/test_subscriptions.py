@@ -20,7 +20,7 @@ class SubscriptionsTestCase(base.ApiTestCase):
 
     def setUp(self):
         super().setUp()
-        self.use(services.Service(self.make_driver(), limits.Limits(**self.limits), delivery=self.rules))
+        self.use(services.Service(self.make_driver(), limits=limits.Limits(**self.limits), delivery=self.rules))
 
     def ask(self, document, status=201, **options):
         return self.post(_PATH, document, status=status, **options)
@@ -614,7 +614,7 @@ class TestEnding(SubscriptionsTestCase):
 
 class TestQuota(SubscriptionsTestCase):
     def limit(self, most):
-        self.use(services.Service(drivers.build_memory(), limits.Limits(project=quotas.Quotas(**most))))
+        self.use(services.Service(drivers.build_memory(), limits=limits.Limits(project=quotas.Quotas(**most))))
 
     def test_a_queue_has_no_more_than_it_may_have(self):
         self.limit({'subscriptions_per_queue': 2})

@@ -97,6 +97,9 @@ class RefusalTest(testtools.TestCase):
     def test_a_time_zone_that_there_is_not(self):
         self.assert_refused(r'\[staged\] timezone: There is no time zone "Atlantis"', OS_STAGED__TIMEZONE='Atlantis')
 
+    def test_a_network_that_is_none(self):
+        self.assert_refused(r'\[delivery\] allowed_networks: .*10/99', OS_DELIVERY__ALLOWED_NETWORKS='10/99')
+
     def test_uri_of_another_store(self):
         self.assert_refused('sqlite:///PATH', OS_STORAGE__URI='postgresql://x')
 

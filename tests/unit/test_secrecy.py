@@ -9,6 +9,7 @@ import testtools
 
 from queueservice import bootstrap
 from queueservice.conf import opts, secrecy
+from queueservice.model import deliveries
 from tests.fixtures import drivers, tables
 
 _SECRET = '0123456789abcdef0123456789abcdef'
@@ -65,7 +66,7 @@ class TestGuessable(SecrecyTestCase):
 
     def test_short_secrets_are_taken_with_a_warning_where_nobody_authenticates(self):
         conf = self.conf('noauth', _SECRET, 'sekrit')
-        self.assertEqual([_SECRET.encode(), b'sekrit'], bootstrap.read_signing_secrets(conf))
+        self.assertEqual((_SECRET.encode(), b'sekrit'), bootstrap.read_signing_secrets(conf))
         [risk] = bootstrap.find_risks(conf)
         self.assertIn('[signed_url] secret_key', risk)
         self.assertNotIn('sekrit', risk)
@@ -82,14 +83,23 @@ class TestGuessable(SecrecyTestCase):
         for strategy in ('noauth', 'tokens', 'keystone'):
             conf = self.conf(strategy, _SECRET, 'é' * 16)
             self.assertEqual([], bootstrap.find_risks(conf))
-            self.assertEqual([_SECRET.encode(), ('é' * 16).encode()], bootstrap.read_signing_secrets(conf))
+            self.assertEqual((_SECRET.encode(), ('é' * 16).encode()), bootstrap.read_signing_secrets(conf))
 
 
 class TestShown(SecrecyTestCase):
     def test_no_secret_is_in_what_the_service_is_made_of(self):
-        services = bootstrap.build_services(drivers.build_memory(), signing_secrets=[_SECRET.encode()])
+        settings = bootstrap.Settings(
+            signing_secrets=(_SECRET.encode(),), delivery=deliveries.Rules(smtp_user_password=_SECRET)
+        )
+        services = bootstrap.build_services(drivers.build_memory(), settings)
         self.addCleanup(services.driver.close)
-        for shown in (repr(services), str(services), repr(services.shares), repr(vars(services.shares).keys())):
+        for shown in (
+            repr(settings),
+            repr(services),
+            str(services),
+            repr(services.shares),
+            repr(vars(services.shares).keys()),
+        ):
             self.assertNotIn(_SECRET, shown)
 
     def test_no_secret_is_in_a_dump_of_the_options(self):

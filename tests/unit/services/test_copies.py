@@ -25,7 +25,8 @@ class TestCopies(tables.Tables, testtools.TestCase):
     def begin(self, project=None, keys=(), **bounds):
         """Serve with these limits and keys from now on."""
         bounds = limits.Limits(project=project or quotas.Quotas(), **bounds)
-        self.services = bootstrap.build_services(self.driver, bounds, self.clock, keys=keys)
+        settings = bootstrap.Settings(limits=bounds, keys=keys)
+        self.services = bootstrap.build_services(self.driver, settings, clock=self.clock)
         self.sender = copies.Copies(
             self.services.queues, self.services.notifications, self.services.quotas, bounds, sealing.Sealing(keys)
         )
@@ -118,7 +119,7 @@ class TestCopies(tables.Tables, testtools.TestCase):
         message = self.post()
         self.assertEqual(base.Result(ok=False, error='queue'), self.sender.send(self.push(message)))
         # Another process changes it.
-        other = bootstrap.build_services(self.driver, limits.Limits(), self.clock)
+        other = bootstrap.build_services(self.driver, clock=self.clock)
         other.queues.replace_metadata(_COPIES, {'_max_messages_post_size': 100})
         self.assertTrue(self.sender.send(self.push(message)).ok)
 
@@ -144,7 +145,7 @@ class TestCopies(tables.Tables, testtools.TestCase):
     # What is encrypted
 
     def test_a_queue_that_is_made_for_it_encrypts_as_its_own_did(self):
-        self.begin(keys=[sealing.new_key()])
+        self.begin(keys=(sealing.new_key(),))
         self.services.queues.create(_KEY, {'_enable_encrypt_messages': True})
         message = self.post()
         self.sender.send(self.push(message))
@@ -157,7 +158,7 @@ class TestCopies(tables.Tables, testtools.TestCase):
         ('closed to closed', True, True),
     )
     def test_from(self, source, target):
-        self.begin(keys=[sealing.new_key()])
+        self.begin(keys=(sealing.new_key(),))
         self.services.queues.create(_KEY, {'_enable_encrypt_messages': source})
         self.services.queues.create(_COPIES, {'_enable_encrypt_messages': target})
         self.assertTrue(self.sender.send(self.push(self.post())).ok)
@@ -172,7 +173,7 @@ class TestCopies(tables.Tables, testtools.TestCase):
     # What stops it
 
     def test_without_a_key_it_is_tried_again(self):
-        self.begin(keys=[sealing.new_key()])
+        self.begin(keys=(sealing.new_key(),))
         self.services.queues.create(_COPIES, {'_enable_encrypt_messages': True})
         self.begin()
         result = self.sender.send(self.push(self.post()))

@@ -384,7 +384,7 @@ class TestEncrypted(StepsTestCase):
     KEY = queues_model.check_key(queues_model.PROJECT, PROJECT, 'outbound')
 
     def test_what_is_posted_is_sealed_where_the_queue_says_so(self):
-        self.start(drivers.build_memory(), keys=[sealing.new_key()])
+        self.start(drivers.build_memory(), keys=(sealing.new_key(),))
         self.service.queues.create(self.KEY, {'_enable_encrypt_messages': True})
         self.enrol(*self.make_course(1))
         self.next_day()

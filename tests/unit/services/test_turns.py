@@ -53,7 +53,7 @@ class TurnsTestCase(testtools.TestCase):
     def build(self, **options):
         options.setdefault('delivery', RULES)
         self.services = bootstrap.build_services(
-            self.driver, clock=self.clock, senders={'http': self.sender}, **options
+            self.driver, bootstrap.Settings(**options), clock=self.clock, senders={'http': self.sender}
         )
 
     def subscribe(self, subscriber='http://receiver.example/', **options):
@@ -783,7 +783,7 @@ class TestFanout(TurnsTestCase):
 class TestEncryption(TurnsTestCase):
     def build(self, **options):
         key = sealing.read_key('k1:' + base64.b64encode(b'1' * 32).decode())
-        super().build(**({'keys': [key]} | options))
+        super().build(**({'keys': (key,)} | options))
 
     def setUp(self):
         super().setUp()
@@ -807,7 +807,7 @@ class TestEncryption(TurnsTestCase):
     def test_without_the_key_it_is_tried_again_and_the_subscriber_is_not_blamed(self):
         subscription = self.subscribe(options={'_retry_policy': POLICY})
         self.post(b'"secret"', ttl=86400)
-        self.build(keys=[])
+        self.build(keys=())
         self.run_on(600)
         (record,) = self.records().values()
         self.assertEqual(('failed', 'encryption'), (record['outcome'], record['error']))
