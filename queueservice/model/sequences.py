@@ -21,8 +21,10 @@ NO_ADDRESS = -1
 #: What the messages of a set consist of.
 TEXT, AUDIO = 'text', 'audio'
 
-#: How many of the requests to send an enrolment remembers that it has carried out.
+#: Which of the requests to send an enrolment remembers that it has carried out: so many, and all of so many seconds.
+#: One that was cut off then is tried again a minute later.
 _HANDLED = 16
+_HANDLED_FOR = 180
 
 #: What is posted has this place in the metadata of an enrolment: it goes in front of the next message, once.
 _PREPENDED = 'prepend_next_delivery'
@@ -109,7 +111,7 @@ class Enrolment(msgspec.Struct, frozen=True):
     updated_at: float
     ticked_at: float  # s, UTC; the run of a schedule that it was last sent a message for
     round: int = 0  # rises when a client sets what comes next, or opens it again: numbers may then come once more
-    handled: list[str] = msgspec.field(default_factory=list)  # the last requests to send that were carried out
+    handled: list[str] = msgspec.field(default_factory=list)  # the last requests to send, each with the time
     revision: int = 0
 
     @property
@@ -227,18 +229,20 @@ def task_of(enrolment: Enrolment, of: Range) -> Task:
     return Task(str(uuid.uuid5(uuid.NAMESPACE_OID, name)), enrolment.project, enrolment.id, run_at=of.run_at)
 
 
-def handle(enrolment: Enrolment, task: Task) -> Enrolment:
+def handle(enrolment: Enrolment, task: Task, now: float) -> Enrolment:
     """The enrolment when `task` is done."""
     if task.run_at is not None:
         return msgspec.structs.replace(enrolment, ticked_at=task.run_at)
-    return msgspec.structs.replace(enrolment, handled=[*enrolment.handled, task.id][-_HANDLED:])
+    known = enrolment.handled
+    recent = [one for one in known[:-_HANDLED] if float(one.partition(' ')[2]) > now - _HANDLED_FOR]
+    return msgspec.structs.replace(enrolment, handled=[*recent, *known[-_HANDLED:], f'{task.id} {now:.0f}'])
 
 
 def is_handled(enrolment: Enrolment, task: Task) -> bool:
     """Whether `task` is done already, or was never meant for this enrolment: runs are for those who were there."""
     if task.run_at is not None:
         return enrolment.ticked_at >= task.run_at
-    return task.id in enrolment.handled
+    return any(one.startswith(task.id) for one in enrolment.handled)
 
 
 def index(enrolment: Enrolment) -> Enrolment:
@@ -259,9 +263,12 @@ def normalize(metadata: bytes | None) -> bytes | None:
 
 
 def key(enrolment: Enrolment, number: int, task: Task) -> str:
-    """What a message that is posted is known by: the same step is posted once, however often it is tried."""
+    """What a message that is posted is known by: the same step is posted once, however often it is tried.
+
+    So is what is sent again on demand, whatever the number is by then: others may have gone on meanwhile.
+    """
     if task.resend:
-        return f'{enrolment.id}:{number}:{task.id}'
+        return f'{enrolment.id}:{task.id}'
     return f'{enrolment.id}:{number}' + (f':{enrolment.round}' if enrolment.round else '')
 
 

@@ -251,7 +251,7 @@ class Steps:
                     enrolment.id,
                 )
                 continue
-            after = enrolment if task.resend else model.handle(model.advance(enrolment, place, now), task)
+            after = enrolment if task.resend else model.handle(model.advance(enrolment, place, now), task, now)
             if place.number is not None:
                 address = model.address(enrolment)
                 if address is None and self._identities is None:

@@ -107,7 +107,7 @@ class TestTasks(testtools.TestCase):
         for run_at, handled in ((NOW - 60, True), (NOW, True), (NOW + 60, False)):
             task = sequences.task_of(enrolment, sequences.Range('p', 1, run_at))
             self.assertEqual(handled, sequences.is_handled(enrolment, task))
-            self.assertTrue(sequences.is_handled(sequences.handle(enrolment, task), task))
+            self.assertTrue(sequences.is_handled(sequences.handle(enrolment, task, NOW), task))
 
     def test_requests_are_remembered(self):
         enrolment = enrol()

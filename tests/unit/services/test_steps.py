@@ -456,6 +456,75 @@ class TestInterrupted(StepsTestCase):
                 self.assert_all_done()
 
 
+class TestOvertaken(StepsTestCase):
+    """What was cut off is tried again when others have gone on with the same enrolment."""
+
+    def setUp(self):
+        super().setUp()
+        self.start(faulty.Driver(base.ApiTestCase.make_driver(self)))
+
+    def cut_off(self, verb):
+        """Do what is to be done until the end is lost of the first that reaches `verb`."""
+        self.driver.fail(verb)
+        self.assertRaises(storage_errors.Unavailable, self.work)
+        self.driver.heal()
+
+    def try_again(self):
+        self.clock.advance(61)  # the claim that was cut off has ended
+        self.work()
+
+    def test_what_was_sent_again_is_not_sent_once_more(self):
+        enrolment = self.enrol(*self.make_course(1, 2, 3), next_sequence_number=2)
+        self.service.enrolments.send(PROJECT, enrolment, resend=True)
+        self.cut_off('messages.delete')
+        self.service.enrolments.send(PROJECT, enrolment)
+        self.work()
+        self.assertEqual(3, self.read_one(enrolment).next_sequence_number)
+        self.try_again()
+        self.assertEqual([('i', 't1'), ('i', 't2')], self.sent())
+
+    @tables.each(('before it has gone on', 'records.replace'), ('afterwards', 'messages.delete'))
+    def test_two_requests_send_two_messages(self, verb):
+        enrolment = self.enrol(*self.make_course(1, 2, 3))
+        self.service.enrolments.send(PROJECT, enrolment)
+        self.cut_off(verb)
+        self.service.enrolments.send(PROJECT, enrolment)
+        self.work()
+        self.try_again()
+        self.assertEqual([('i', 't1'), ('i', 't2')], self.sent())
+
+    @tables.each(('before it has gone on', 'records.replace'), ('afterwards', 'messages.delete'))
+    def test_a_run_and_a_request_send_two_messages(self, verb):
+        enrolment = self.enrol(*self.make_course(1, 2, 3))
+        self.clock.advance(DAY)
+        self.service.steps.start()
+        self.driver.fail(verb)
+        self.assertRaises(storage_errors.Unavailable, self.service.steps.do_range)
+        self.driver.heal()
+        self.service.enrolments.send(PROJECT, enrolment)
+        self.work()
+        self.try_again()
+        self.assertEqual([('i', 't1'), ('i', 't2')], self.sent())
+
+    def test_a_request_is_remembered_however_many_others_come(self):
+        enrolment = self.enrol(*self.make_course(*range(1, 50)))
+        self.service.enrolments.send(PROJECT, enrolment)
+        self.cut_off('messages.delete')
+        for _ in range(40):
+            self.service.enrolments.send(PROJECT, enrolment)
+        self.work()
+        self.try_again()
+        self.assertEqual([('i', f't{number}') for number in range(1, 42)], self.sent())
+
+    def test_requests_of_long_ago_are_forgotten(self):
+        enrolment = self.enrol(*self.make_course(*range(1, 50)))
+        for _ in range(40):
+            self.service.enrolments.send(PROJECT, enrolment)
+            self.work()
+            self.clock.advance(20)
+        self.assertEqual(17, len(self.read_one(enrolment).handled))
+
+
 class TestTogether(StepsTestCase):
     def test_workers_do_not_get_in_each_others_way(self):
         course = self.make_course(1, 2, 3)
