@@ -1,6 +1,7 @@
 """The one place that wires things together."""
 
 import collections.abc
+import functools
 import time
 
 import msgspec
@@ -38,6 +39,7 @@ from queueservice.services import (
     message_sets,
     messages,
     notifications,
+    project_rules,
     projects,
     queues,
     quotas,
@@ -64,6 +66,10 @@ _SHORT_SECRET = (
     f'[signed_url] secret_key holds a secret of fewer than {signatures.MIN_SECRET} bytes: it can be guessed. Make one '
     'with "openssl rand -hex 32".'
 )
+
+
+#: How many identity stores a process keeps connections to.
+_IDENTITY_STORES = 64
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -98,6 +104,7 @@ class Services(msgspec.Struct, frozen=True):
     turns: turns.Turns
     projects: projects.Projects
     tokens: tokens.Tokens
+    project_rules: project_rules.ProjectRules
     quotas: quotas.Quotas
     rates: rates.Rates
     shares: shares.Shares
@@ -285,7 +292,8 @@ def build_services(
     )
     all_deliveries = deliveries.Deliveries(driver, all_queues, all_lanes, limits, delivery, clock)
     all_sequences = sequences.Sequences(driver, clock)
-    all_schedules = schedules.Schedules(driver, all_sequences, all_queues, staged, clock)
+    all_rules = project_rules.ProjectRules(driver, staged, delivery, clock)
+    all_schedules = schedules.Schedules(driver, all_sequences, all_queues, all_rules, clock)
     all_figures = figures.Figures(all_sequences, all_messages, staged.metrics_queue, clock)
     all_subscriptions = subscriptions.Subscriptions(
         driver, all_queues, all_quotas, all_lanes, all_deliveries, limits, delivery, clock
@@ -318,7 +326,8 @@ def build_services(
             clock,
         ),
         projects=projects.Projects(driver, limits, all_quotas, clock),
-        tokens=tokens.Tokens(driver, clock),
+        tokens=tokens.Tokens(driver, all_rules, clock),
+        project_rules=all_rules,
         quotas=all_quotas,
         rates=rates.Rates(driver, all_quotas, clock),
         shares=shares.Shares(signing, clock),
@@ -345,8 +354,8 @@ def build_services(
             all_figures,
             all_user_messages,
             all_captures,
-            staged.outbound_queue,
-            identities.Identities(staged.identity_url, delivery) if staged.identity_url else None,
+            all_rules,
+            functools.lru_cache(_IDENTITY_STORES)(lambda url: identities.Identities(url, delivery)),
             delivery.public_url,
             clock,
         ),

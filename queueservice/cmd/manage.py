@@ -12,7 +12,7 @@ from oslo_config import cfg
 from queueservice import bootstrap
 from queueservice.conf import opts
 from queueservice.model import errors as model_errors
-from queueservice.services import audit, sealing, tokens
+from queueservice.services import audit, project_rules, sealing, tokens
 from queueservice.storage import base, errors, loader
 
 #: Exit status where what was looked at is not as it should be, or could not be done ...
@@ -120,6 +120,13 @@ def add_token(nouns) -> None:
     )
     create.add_argument('--name', default='', metavar='N', help='whose it is, for the list')
     create.add_argument('--ttl', type=int, metavar='S', help='seconds that it can be used; else until it is revoked')
+    rules = create.add_argument_group('how staged messaging of the project goes on from now on, "" as for all')
+    rules.add_argument('--timezone', metavar='ZONE', help='in which its schedules are read')
+    rules.add_argument('--misfire', metavar='once|skip', help='what becomes of runs at which no worker was there')
+    rules.add_argument('--identity-url', metavar='URL', help='where the addresses of its recipients are asked for')
+    rules.add_argument(
+        '--outbound-queue', metavar='NAME', help='the queue that messages to its recipients are posted to'
+    )
     create.set_defaults(verb=create_token)
     show = verbs.add_parser('list', help='show which there are, one a line; not the tokens themselves')
     show.add_argument('--project', metavar='P', help='those of this project only')
@@ -130,9 +137,12 @@ def add_token(nouns) -> None:
 
 
 def create_token(conf, arguments) -> int:
+    given = ((name, getattr(arguments, name)) for name in project_rules.NAMES)
+    rules = {name: value or None for name, value in given if value is not None}
     with _open_tokens(conf) as service:
-        made, token = service.create(arguments.project, arguments.role or ['member'], arguments.name, arguments.ttl)
-    _audit('token.create', token=made.id, of_project=made.project, of_roles=made.roles)
+        roles = arguments.role or ['member']
+        made, token = service.create(arguments.project, roles, arguments.name, arguments.ttl, rules)
+    _audit('token.create', token=made.id, of_project=made.project, of_roles=made.roles, **rules)
     until = 'until it is revoked' if made.expires_at is None else f'until {_date(made.expires_at)}'
     print(f'Token {made.id} opens project {made.project} as {", ".join(made.roles)} {until}.')
     print('Keep it in a safe place: it cannot be shown again.')
@@ -167,7 +177,7 @@ def _open_tokens(conf):
                 'put from here. Use sqlite or mongodb.'
             )
         driver.prepare()
-        yield bootstrap.build_services(driver).tokens
+        yield bootstrap.load_services(conf, driver).tokens
     finally:
         driver.close()
 

@@ -65,12 +65,15 @@ def load(files: list[str] = (), directories: list[str] = (), **overrides) -> cfg
     conf = cfg.ConfigOpts()
     register(conf)
     _export_aliases(conf)
-    conf(
-        args=[],
-        project='queueservice',
-        default_config_files=list(files) or None,
-        default_config_dirs=list(directories) or None,
-    )
+    try:
+        conf(
+            args=[],
+            project='queueservice',
+            default_config_files=list(files) or None,
+            default_config_dirs=list(directories) or None,
+        )
+    except OSError as error:  # a directory, for one
+        raise ValueError(f'{error.filename}: {error.strerror}.') from None
     for name, value in overrides.items():
         if value is not None:
             group, _, option = name.rpartition('.')

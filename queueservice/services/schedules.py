@@ -8,7 +8,7 @@ import msgspec
 from queueservice.model import messages
 from queueservice.model import schedules as model
 from queueservice.model import sequences as sequences_model
-from queueservice.services import queues, rows, sequences
+from queueservice.services import project_rules, queues, rows, sequences
 from queueservice.storage import base, records
 
 #: How many schedules are started at a time.
@@ -27,15 +27,14 @@ class Schedules:
         driver: base.Driver,
         sequences: sequences.Sequences,
         queues: queues.Queues,
-        rules: sequences.Rules,
+        rules: project_rules.ProjectRules,
         clock: collections.abc.Callable[[], float],
     ):
         self._store = driver.messages
         self._sequences = sequences
         self._rows = sequences.schedules
         self._queues = queues
-        self._zone = model.read_zone(rules.timezone)
-        self._misfire = rules.misfire
+        self._rules = rules
         self._clock = clock
 
     def page(self, project: str, *, offset: int, limit: int) -> rows.Page:
@@ -54,7 +53,7 @@ class Schedules:
             id=0, project=project, due_at=None, created_at=now, **dict.fromkeys(model.FIELDS, '*') | fields
         )
         model.check(schedule)
-        due_at = model.next_run(schedule, now, self._zone)
+        due_at = self._next_run(schedule, now)
         return self._rows.insert(
             msgspec.structs.replace(schedule, id=self._sequences.new_id(self._rows), due_at=due_at)
         )
@@ -68,7 +67,7 @@ class Schedules:
             model.check(after)
             if after.line == before.line:
                 return after
-            return msgspec.structs.replace(after, due_at=model.next_run(after, self._clock(), self._zone))
+            return msgspec.structs.replace(after, due_at=self._next_run(after, self._clock()))
 
         return self._sequences.change(self._rows, project, id, fields, finish)
 
@@ -92,7 +91,7 @@ class Schedules:
     def preview(self, project: str, id: int, count: int) -> list[float]:
         """The next runs (s, UTC) within 50 years, `count` at the most."""
         now = self._clock()
-        runs = model.runs(self.get(project, id), now, self._zone)
+        runs = model.runs(self.get(project, id), now, self._zone(project))
         # Some lines run once in a generation: nobody waits until a hundred of them are found.
         return list(itertools.islice(itertools.takewhile(lambda at: at < now + _HORIZON, runs), count))
 
@@ -111,15 +110,19 @@ class Schedules:
         where = (records.Condition('due_at', '<=', now),)
         due = self._rows.find(where, (('due_at', False),), _BATCH)
         for schedule in due:
-            run_at = model.last_run(schedule, now, self._zone)
-            if self._misfire == model.ONCE or now - run_at <= model.GRACE:
+            run_at = model.last_run(schedule, now, self._zone(schedule.project))
+            if self._rules.find(schedule.project).misfire == model.ONCE or now - run_at <= model.GRACE:
                 self._start(schedule, run_at, now)
-        later = [
-            msgspec.structs.replace(schedule, due_at=model.next_run(schedule, now, self._zone)) for schedule in due
-        ]
+        later = [msgspec.structs.replace(schedule, due_at=self._next_run(schedule, now)) for schedule in due]
         # One that was changed at the same moment says itself when it is due.
         self._rows.replace_all(later)
         return len(due)
+
+    def _zone(self, project):
+        return model.read_zone(self._rules.find(project).timezone)
+
+    def _next_run(self, schedule, after):
+        return model.next_run(schedule, after, self._zone(schedule.project))
 
     def _start(self, schedule, run_at, now):
         first = sequences_model.Range(schedule.project, schedule.id, run_at)

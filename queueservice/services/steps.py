@@ -22,7 +22,7 @@ from queueservice.model import sequences as model
 from queueservice.services import captures as captures_service
 from queueservice.services import figures as figures_service
 from queueservice.services import messages as messages_service
-from queueservice.services import queues, schedules, sequences
+from queueservice.services import project_rules, queues, schedules, sequences
 from queueservice.services import user_messages as user_messages_service
 from queueservice.storage import base, records
 from queueservice.storage import errors as storage_errors
@@ -30,9 +30,8 @@ from queueservice.storage import messages as store
 
 _LOG = logging.getLogger(__name__)
 
-#: How many enrolments of a schedule are sent their messages together, and how many single ones.
+#: How many enrolments of a schedule are sent their messages together.
 RANGE = 200
-TASKS = 20
 #: Seconds after which somebody else goes on where a worker was cut off.
 _CLAIM_TTL = 60
 #: So often is tried again what failed, and so often what others changed at the same moment.
@@ -76,8 +75,7 @@ class Batch(msgspec.Struct):
 
 class Steps:
     """
-    :param outbound: the name of the queue that messages are posted to.
-    :param identities: says the address of those whose enrolments do not; None: the identity is the address.
+    :param identities: opens the identity store at a URL, which says the address of those whose enrolments do not.
     :param base: what addresses of files begin with; None: as where they were uploaded.
     """
 
@@ -91,8 +89,8 @@ class Steps:
         figures: figures_service.Figures,
         user_messages: user_messages_service.UserMessages,
         captures: captures_service.Captures,
-        outbound: str,
-        identities: identities.Identities | None,
+        rules: project_rules.ProjectRules,
+        identities: collections.abc.Callable[[str], identities.Identities],
         base: str | None,
         clock: collections.abc.Callable[[], float],
     ):
@@ -104,7 +102,7 @@ class Steps:
         self._figures = figures
         self._user_messages = user_messages
         self._captures = captures
-        self._outbound = outbound
+        self._rules = rules
         self._identities = identities
         self._base = base
         self._clock = clock
@@ -119,7 +117,8 @@ class Steps:
 
     def do_tasks(self) -> int:
         """Send to single enrolments; return how many there were."""
-        return self._do(sequences.TASKS, TASKS if self._identities is None else 1, self._do_task)
+        # One at a time: each may wait for an identity store.
+        return self._do(sequences.TASKS, 1, self._do_task)
 
     # Internal messages
 
@@ -237,6 +236,7 @@ class Steps:
         ready = [one for one in found if one.is_ready and not model.is_handled(one, tasks[one.id])]
         sets = self._sequences.message_sets.find_by_ids(one.messageset for one in ready)
         library = _Library(self._sequences)
+        identity_url = self._rules.find(project).identity_url
         now = self._clock()
         for enrolment in ready:
             task = tasks[enrolment.id]
@@ -254,13 +254,13 @@ class Steps:
             after = enrolment if task.resend else model.handle(model.advance(enrolment, place, now), task, now)
             if place.number is not None:
                 address = model.address(enrolment)
-                if address is None and self._identities is None:
+                if address is None and identity_url is None:
                     address = enrolment.identity
                 elif address is None and attempt is None:
                     batch.unaddressed.append(enrolment.id)
                     continue
                 elif address is None:
-                    looked = self._look_up(enrolment, task, attempt)
+                    looked = self._look_up(identity_url, enrolment, task, attempt)
                     if looked.error is not None:
                         batch.failed[enrolment.id] = Rejection(looked.reason, looked.error)
                         continue
@@ -287,19 +287,19 @@ class Steps:
                 batch.changed[enrolment.id] = after
         return batch
 
-    def _look_up(self, enrolment, task, attempt):
+    def _look_up(self, identity_url, enrolment, task, attempt):
         now = self._clock()
-        looked = self._identities.find(enrolment.identity, now)
+        looked = self._identities(identity_url).find(enrolment.identity, now)
         if looked.exchange is not None:
             captured = captures_service.Captured(task.id, enrolment.id, attempt, looked.exchange, looked.error)
-            self._captures.capture(enrolment.project, self._outbound, [captured], now)
+            self._captures.capture(enrolment.project, self._outbound(enrolment.project), [captured], now)
         return looked
 
     def _store_batch(self, project, batch):
         """Store it; return the ids of those enrolments that others changed meanwhile."""
         now = self._clock()
         if batch.bodies:
-            key = queues_model.check_key(queues_model.PROJECT, project, self._outbound)
+            key = queues_model.check_key(queues_model.PROJECT, project, self._outbound(project))
             self._messages.put(key, [*batch.bodies.values()], now, keys=[*batch.keys.values()])
         self._enrol_next(project, batch.completed, now)
         # Before they stop: whoever is cut off in between tells it again, under the same name.
@@ -311,6 +311,9 @@ class Steps:
         ]
         self._figures.count_errored(project, len(batch.broken))
         return stale
+
+    def _outbound(self, project):
+        return self._rules.find(project).outbound_queue
 
     def _enrol_next(self, project, completed, now):
         """Enrol those who have completed their set in the next one."""

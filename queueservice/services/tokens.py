@@ -2,20 +2,28 @@
 
 import collections.abc
 import time
+import types
 
 from queueservice.model import errors, queues, tokens
-from queueservice.services import token_cache
+from queueservice.services import project_rules, token_cache
 from queueservice.storage import base, records, tables
 
 #: Seconds for which a process believes what it found in the store: how late a revocation is noticed.
 REMEMBERED = 10.0
 
 _PAGE = 500
+_NO_RULES = types.MappingProxyType({})
 
 
 class Tokens:
-    def __init__(self, driver: base.Driver, clock: collections.abc.Callable[[], float] = time.time):
+    def __init__(
+        self,
+        driver: base.Driver,
+        rules: project_rules.ProjectRules,
+        clock: collections.abc.Callable[[], float] = time.time,
+    ):
         self._records = driver.records
+        self._rules = rules
         self._clock = clock
         self._cache = token_cache.TokenCache(clock, REMEMBERED)
 
@@ -27,12 +35,19 @@ class Tokens:
         return self._cache.find(token, lambda: self._load(tokens.digest(token)))
 
     def create(
-        self, project: str, roles: list[str], name: str = '', ttl: int | None = None
+        self,
+        project: str,
+        roles: list[str],
+        name: str = '',
+        ttl: int | None = None,
+        rules: collections.abc.Mapping[str, str | None] = _NO_RULES,
     ) -> tuple[tokens.Token, str]:
         """Make a token; what is kept of it, and the token itself, which cannot be had again.
 
         :param ttl: seconds that it may be used; None: until it is revoked.
-        :raises Invalid: the project, a role, the name or the ttl is not one.
+        :param rules: how staged messaging of the project goes on from now on, as `ProjectRules.change`. They are the
+            project's and not the token's: they hold for every token, and stay when it is revoked.
+        :raises Invalid: the project, a role, the name, the ttl or a rule is not one.
         """
         queues.check_project(project)
         now = self._clock()
@@ -46,6 +61,8 @@ class Tokens:
             expires_at=None if ttl is None else now + ttl,
         )
         token = tokens.new_token()
+        if rules:
+            self._rules.change(project, rules)
         self._records.insert(tables.TOKENS, [_pack(made, tokens.digest(token))])
         return made, token
 

@@ -345,6 +345,16 @@ FILES = records.Table(
     indexes=(('project',),),
 )
 
+#: How staged messaging goes on in a project, where the operator's rules do not hold.
+PROJECT_RULES = records.Table(
+    name='project_rules',
+    fields={
+        'project': str,
+        'rules': bytes,  # JSON object: some of services.project_rules.NAMES
+    },
+    key=('project',),
+)
+
 #: model.sequences.Enrolment.
 ENROLMENTS = records.Table(
     name='enrolments',
@@ -419,4 +429,5 @@ ALL = (
     FILES,
     ENROLMENTS,
     FAILURES,
+    PROJECT_RULES,
 )

@@ -620,6 +620,44 @@ class TestHelpers(StagedTestCase):
     def test_no_token_is_made_for(self, body):
         self.assertEqual(['email'], list(self.ask(self.admin, body=body, status=400).json))
 
+    def staged(self, project='p'):
+        token = self.service.services.tokens.create(project, ['member'])[1]
+        headers = {'X-Auth-Token': token, 'Client-ID': base.CONSUMER}
+        return self.app.get(f'/v2/projects/{project}', headers=headers).json['staged']
+
+    def test_a_token_says_how_its_project_goes_on(self):
+        rules = {
+            'timezone': 'Africa/Johannesburg',
+            'misfire': 'skip',
+            'identity_url': 'https://identities.example.org/api/v1',
+            'outbound_queue': 'mine',
+        }
+        before = self.staged()
+        self.assertEqual(
+            {'timezone': 'UTC', 'misfire': 'once', 'identity_url': None, 'outbound_queue': 'outbound'}, before
+        )
+        self.ask(self.admin, body={'email': 'bob@example.org'} | rules, status=201)
+        self.assertEqual((rules, before), (self.staged(), self.staged('other')))
+        self.ask(self.admin, body={'email': 'bob@example.org', 'misfire': None}, status=201)
+        self.assertEqual(rules | {'misfire': 'once'}, self.staged())
+        self.ask(self.member, path='/v1/schedule/', body={'minute': '0', 'hour': '8'}, status=201)
+        answer = self.ask(self.member, 'GET', '/v1/schedule/1/next/?count=1').json
+        self.assertEqual(['2023-11-15T06:00:00.000000Z'], answer['results'])
+
+    @tables.each(
+        ('no zone', {'timezone': 'Atlantis'}), ('a way out', {'timezone': '../../etc/passwd'}),
+        ('an empty zone', {'timezone': ''}), ('no policy', {'misfire': 'twice'}),
+        ('a path', {'identity_url': '/identities'}), ('a mail address', {'identity_url': 'mailto:a@example.org'}),
+        ('a query', {'identity_url': 'https://i.example.org/?a'}), ('a name in it', {'identity_url': 'https://a@i.example.org/'}),
+        ('loopback', {'identity_url': 'http://127.0.0.1:8888/'}), ('metadata', {'identity_url': 'http://169.254.169.254/'}),
+        ('a long one', {'identity_url': 'https://i.example.org/' + 'x' * 3000}), ('no host', {'identity_url': 'https://'}),
+        ('a queue that is none', {'outbound_queue': 'a b'}), ('a parent', {'outbound_queue': '..'}),
+    )  # fmt: skip
+    def test_no_token_says(self, rules):
+        answer = self.ask(self.admin, body={'email': 'bob@example.org', 'timezone': 'Europe/Rome'} | rules, status=400)
+        self.assertEqual(list(rules), list(answer.json))
+        self.assertEqual('UTC', self.staged()['timezone'])
+
     def test_health_and_metrics_need_a_token(self):
         for path in ('/health/', '/metrics/'):
             self.get(path, status=401)

@@ -11,7 +11,9 @@ import traceback
 
 import testtools
 
+from queueservice import bootstrap
 from queueservice.cmd import manage
+from queueservice.storage.drivers.sqlite import driver as sqlite
 from tests.fixtures import mongodb
 
 
@@ -105,7 +107,9 @@ class ManageTest(testtools.TestCase):
         for words, environment, expected in (
             (('storage', 'check'), {'OS_STORAGE__DRIVER': 'typo'}, 'no storage driver "typo"'),
             (('storage', 'check'), {'OS_STORAGE__DRIVER': 'mongodb'}, 'Write mongodb://HOST:PORT'),
-            (('--config-file', '/nonexistent', 'storage', 'check'), {}, '/nonexistent'),
+            (('--config-file', '/nonexistent/file', 'storage', 'check'), {}, '/nonexistent/file'),
+            (('--config-file', '/etc', 'storage', 'check'), {}, '/etc: Is a directory'),
+            (('token', 'create', '--project', 'p', '--timezone', 'Atlantis'), {}, 'timezone.*no time zone "Atlantis"'),
         ):
             status, said, refusal = self.run_manage(*words, **environment)
             self.assertEqual((2, ''), (status, said))
@@ -144,6 +148,15 @@ class ManageTest(testtools.TestCase):
         status, _, refusal = self.run_manage('token', 'revoke', rows[0][0], **environment)
         self.assertEqual(1, status)
         self.assertIn('There is no token', refusal)
+
+    def test_a_token_says_how_its_project_goes_on(self):
+        for words in (('--misfire', 'skip', '--timezone', 'Asia/Tokyo'), ('--timezone', '', '--outbound-queue', 'sms')):
+            status, _, log = self.run_manage('token', 'create', '--project', 'demo', *words)
+            self.assertEqual(0, status, log)
+        driver = sqlite.Driver(self.folder / 'queueservice' / 'queueservice.db')
+        self.addCleanup(driver.close)
+        rules = bootstrap.build_services(driver).project_rules.find('demo')
+        self.assertEqual(('UTC', 'skip', 'sms'), (rules.timezone, rules.misfire, rules.outbound_queue))
 
     def test_tokens_are_in_the_audit_log(self):
         _, said, made = self.run_command('token', 'create', '--project', 'demo')

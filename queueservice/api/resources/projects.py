@@ -67,7 +67,9 @@ class ProjectItem(base.Resource):
             total=usage.messages,
         )
         bounds = self.services.projects.limits(project_id)
-        resp.data = media.encode(schemas.ProjectOut(project_id, usage.queues, counts, usage.bytes, bounds))
+        rules = self.services.project_rules.find(project_id)
+        staged = schemas.StagedOut(rules.timezone, rules.misfire, rules.identity_url, rules.outbound_queue)
+        resp.data = media.encode(schemas.ProjectOut(project_id, usage.queues, counts, usage.bytes, bounds, staged))
 
 
 def _check(project_id):

@@ -22,12 +22,13 @@ class UserTokens(base.Resource):
 
     def on_post(self, req, resp):
         given = forms.read(req, self.services.limits.max_queue_metadata)
-        email = forms.read_fields(given, schemas.UserIn)['email']
+        rules = forms.read_fields(given, schemas.UserIn)
+        email = rules.pop('email')
         if not (_EMAIL.fullmatch(email) and email.isprintable()):
             raise errors.FieldsInvalid(problems={'email': ['Enter a valid email address.']})
         project = req.context.caller.project
-        made, token = self.services.tokens.create(project, ['member'], email)
-        self.audit(req, 'token.create', token=made.id, of_project=project, of_roles=list(made.roles))
+        made, token = self.services.tokens.create(project, ['member'], email, rules=rules)
+        self.audit(req, 'token.create', token=made.id, of_project=project, of_roles=list(made.roles), **rules)
         resp.data = media.encode(schemas.UserOut(token))
         resp.status = falcon.HTTP_201
 

@@ -107,6 +107,15 @@ class ProjectIn(msgspec.Struct, forbid_unknown_fields=True):
     limits: Quotas
 
 
+class StagedOut(msgspec.Struct):
+    """How staged messaging of a project goes on."""
+
+    timezone: str
+    misfire: str
+    identity_url: str | None
+    outbound_queue: str
+
+
 class ProjectOut(msgspec.Struct):
     """What a project keeps in the store, and the bounds that hold for it."""
 
@@ -115,6 +124,7 @@ class ProjectOut(msgspec.Struct):
     messages: UsageOut
     bytes: int
     limits: dict[str, int]
+    staged: StagedOut
 
 
 class ProjectLinkOut(msgspec.Struct):

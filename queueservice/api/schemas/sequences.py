@@ -238,7 +238,16 @@ class RequeuedOut(msgspec.Struct):
 
 
 class UserIn(msgspec.Struct):
+    """A new token; and how staged messaging of its project goes on from now on, where that is not as it was.
+
+    null: as the operator says for all.
+    """
+
     email: _text(255, 1)
+    timezone: _text(255, 1) | None = None
+    misfire: typing.Literal['once', 'skip'] | None = None
+    identity_url: _text(2048, 1) | None = None
+    outbound_queue: _text(64, 1) | None = None
 
 
 class UserOut(msgspec.Struct):

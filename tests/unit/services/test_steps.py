@@ -275,11 +275,68 @@ class TestSkipped(StepsTestCase):
         self.assertEqual([('i', 't1')], self.sent())
 
 
+class TestRulesOfProjects(StepsTestCase):
+    """What a token says holds for its project alone."""
+
+    def token(self, **rules):
+        self.service.tokens.create(PROJECT, ['member'], rules=rules)
+
+    def test_what_is_missed_is_left_out_where_a_token_says_so(self):
+        self.enrol(*self.make_course(1, 2, 3))
+        self.token(misfire=schedules.SKIP)
+        self.clock.advance(10 * DAY)
+        self.work()
+        self.assertEqual([], self.sent())
+
+    def test_messages_go_to_the_queue_of_the_project(self):
+        self.enrol(*self.make_course(1, 2))
+        self.token(outbound_queue='mine')
+        self.next_day()
+        self.assertEqual([], self.sent())
+        self.token(outbound_queue=None)
+        self.next_day()
+        self.assertEqual([('i', 't2')], self.sent())
+        mine = queues_model.check_key(queues_model.PROJECT, PROJECT, 'mine')
+        [message] = self.service.messages.page(mine).messages
+        self.assertEqual('t1', json.loads(message.body)['content'])
+
+    def test_addresses_are_asked_of_the_store_of_the_project(self):
+        asked = []
+
+        def open_store(url):
+            asked.append(url)
+            return Directory('+2')
+
+        self.service.steps._identities = open_store
+        self.enrol(*self.make_course(1, 2))
+        self.next_day()
+        self.token(identity_url='https://identities.example.org')
+        self.next_day()
+        self.assertEqual(['https://identities.example.org'], asked)
+        self.assertEqual(['i', '+2'], [one['to_addr'] for one in self.posted()])
+
+    def test_schedules_are_read_in_the_time_zone_of_the_project(self):
+        self.token(timezone='Africa/Johannesburg')
+        self.enrol(*self.make_course(1))  # it is a quarter past ten in the evening, in Johannesburg past midnight
+        self.clock.advance(8 * 3600)
+        self.work()
+        self.assertEqual([('i', 't1')], self.sent())
+
+    def test_other_processes_notice(self):
+        other = services.Service(self.driver, clock=self.clock).services.project_rules
+        self.assertEqual('UTC', other.find(PROJECT).timezone)
+        self.token(timezone='Africa/Johannesburg')
+        self.assertEqual('UTC', other.find(PROJECT).timezone)
+        self.clock.advance(5)
+        self.assertEqual('Africa/Johannesburg', other.find(PROJECT).timezone)
+
+
 class TestAddresses(StepsTestCase):
     rules = {'identity_url': 'http://identities.example.org/api/v1'}
 
     def use(self, *answers):
-        self.service.steps._identities = Directory(*answers)
+        directory = Directory(*answers)
+        self.service.steps._identities = lambda url: directory
 
     def user_messages(self):
         return [(one.resource_uuid, one.text) for one in self.service.user_messages.page(PROJECT)]

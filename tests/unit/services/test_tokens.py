@@ -3,8 +3,8 @@
 import testtools
 
 from queueservice import bootstrap
-from queueservice.model import errors
-from queueservice.services import tokens
+from queueservice.model import deliveries, errors
+from queueservice.services import project_rules, sequences, tokens
 from queueservice.storage import records, tables
 from tests.fixtures import clock, drivers
 
@@ -15,7 +15,8 @@ class TestTokens(testtools.TestCase):
         self.clock = clock.Clock()
         self.driver = drivers.build_memory()
         self.addCleanup(self.driver.close)
-        self.tokens = tokens.Tokens(self.driver, self.clock)
+        self.rules = project_rules.ProjectRules(self.driver, sequences.Rules(), deliveries.Rules(), self.clock)
+        self.tokens = tokens.Tokens(self.driver, self.rules, self.clock)
 
     def stored(self):
         return self.driver.records.find(tables.TOKENS, records.Query(limit=100)).records
@@ -53,7 +54,7 @@ class TestTokens(testtools.TestCase):
         self.assertIsNotNone(self.tokens.resolve(token))
         self.clock.advance(10)
         self.assertIsNone(self.tokens.resolve(token))
-        self.assertIsNone(tokens.Tokens(self.driver, self.clock).resolve(token))
+        self.assertIsNone(tokens.Tokens(self.driver, self.rules, self.clock).resolve(token))
 
     def test_revoking_what_is_not_there_is_an_error(self):
         made, _ = self.tokens.create('p', ['member'])

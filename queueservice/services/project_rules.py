@@ -1,0 +1,122 @@
+"""How staged messaging goes on in a project: as for all, unless a token was made that says otherwise."""
+
+import collections.abc
+import re
+import time
+
+import msgspec
+
+from queueservice.model import deliveries, errors, queues, schedules, subscribers
+from queueservice.services import sequences
+from queueservice.storage import base, records, tables
+from queueservice.storage import errors as storage_errors
+
+#: Which of the operator's rules a project may have its own of.
+NAMES = ('timezone', 'misfire', 'identity_url', 'outbound_queue')
+#: Seconds for which a process believes what it read.
+FRESH = 5.0
+
+_REMEMBERED = 16384
+_ATTEMPTS = 20
+_URL = re.compile(r'https?://[!"$->@-~]{1,2000}', re.IGNORECASE)
+
+
+class ProjectRules:
+    """
+    :param defaults: what the operator says.
+    :param delivery: where identity stores may be reached.
+    """
+
+    def __init__(
+        self,
+        driver: base.Driver,
+        defaults: sequences.Rules,
+        delivery: deliveries.Rules,
+        clock: collections.abc.Callable[[], float] = time.time,
+    ):
+        self._records = driver.records
+        self._defaults = defaults
+        self._delivery = delivery
+        self._clock = clock
+        self._known: dict[str, tuple[float, sequences.Rules]] = {}  # by project: when it was read, and what holds
+
+    def find(self, project: str) -> sequences.Rules:
+        """The rules that hold for a project, as they were at most FRESH seconds ago."""
+        read_at, known = self._known.get(project, (0, None))
+        if known is not None and 0 <= self._clock() - read_at < FRESH:
+            return known
+        found = self._find_record(project)
+        return self._remember(project, _unpack(found) if found else {})
+
+    def change(self, project: str, changes: collections.abc.Mapping[str, str | None]) -> None:
+        """Set rules of one project, or back to the operator's where None is given.
+
+        In force at once in this process, and after FRESH seconds in every other.
+
+        :raises FieldsInvalid: a value is none; names the field.
+        """
+        self._check(changes)
+        for _ in range(_ATTEMPTS):
+            found = self._find_record(project)
+            merged = (_unpack(found) if found else {}) | changes
+            own = {name: value for name, value in merged.items() if value is not None}
+            record = {'project': project, 'rules': msgspec.json.encode(own)}
+            if found is None:
+                (stored,) = self._records.insert(tables.PROJECT_RULES, [record])
+            else:
+                (stored,) = self._records.replace(tables.PROJECT_RULES, [found | record])
+            if not isinstance(stored, storage_errors.Duplicate | storage_errors.Stale):
+                self._remember(project, own)
+                return
+        raise storage_errors.Unavailable(f'The rules of project {project} kept being changed by others.')
+
+    def _check(self, changes):
+        problems = {}
+        for name, value in changes.items():
+            try:
+                if value is not None:
+                    getattr(self, f'_check_{name}')(value)
+            except (ValueError, errors.Invalid) as error:
+                problems[name] = [str(error)]
+        if problems:
+            raise errors.FieldsInvalid(problems=problems)
+
+    def _check_timezone(self, value):
+        schedules.read_zone(value)
+
+    def _check_misfire(self, value):
+        if value not in (schedules.ONCE, schedules.SKIP):
+            raise ValueError(f'This is "{schedules.ONCE}" or "{schedules.SKIP}".')
+
+    def _check_identity_url(self, value):
+        if not _URL.fullmatch(value):
+            raise ValueError(
+                'This is an absolute URL of http or https without a query, such as https://id.example/api/v1.'
+            )
+        try:
+            subscribers.read_url(value, self._delivery)
+        except errors.BodyInvalid:
+            raise ValueError(
+                'This service sends nothing to this URL: its scheme or its address is not allowed.'
+            ) from None
+
+    def _check_outbound_queue(self, value):
+        queues.check_name(value)
+
+    def _find_record(self, project):
+        query = records.Query(where=(records.Condition('project', '=', project),), limit=1)
+        found = self._records.find(tables.PROJECT_RULES, query).records
+        return found[0] if found else None
+
+    def _remember(self, project, own):
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        rules = msgspec.structs.replace(self._defaults, **own)
+        self._known[project] = self._clock(), rules
+        return rules
+
+
+def _unpack(record):
+    # A later release may know more rules than this one.
+    stored = msgspec.json.decode(record['rules'])
+    return {name: stored[name] for name in stored if name in NAMES}
