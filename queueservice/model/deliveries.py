@@ -13,6 +13,7 @@ from queueservice.model import messages, queues
 #: What a delivery is about. Confirmations ask the subscriber whether he wants to be one; farewells ask whether again.
 MESSAGE, CONFIRMATION, FAREWELL = 'message', 'confirmation', 'farewell'
 Kind = typing.Literal['message', 'confirmation', 'farewell']
+KINDS = typing.get_args(Kind)
 
 #: How deliveries end.
 DELIVERED = 'delivered'
@@ -105,6 +106,11 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     #: once more another.
     again: int = 0
     tried: int = 0  # with `again`: the attempts that were made before
+
+    @property
+    def key(self) -> str:
+        """The key under which it lies in its lane."""
+        return f'{self.kind}:{self.delivery_id}:{self.again}'
 
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -17,8 +17,6 @@ from queueservice.storage import messages as store
 
 #: How often a process tries again when a record changes under its hands.
 _ATTEMPTS = 20
-#: How many entries of a lane are read at once when a single one is looked for.
-_SLICE = 1000
 #: How many deliveries are sent again at once, with what was posted, and how many of those that are left are counted.
 _BATCH = 50
 MOST_COUNTED = 10_000
@@ -140,7 +138,7 @@ class Deliveries:
         return Listed(found + ended, reached and _write_marker(reached))
 
     def get(self, key: queues.QueueKey, subscription_id: str, delivery_id: str) -> deliveries.Delivery:
-        """One delivery. To find an open one takes as long as the subscriber's backlog is.
+        """One delivery.
 
         :raises SubscriptionNotFound, DeliveryNotFound: there is none of that id.
         """
@@ -265,20 +263,23 @@ class Deliveries:
     def _find(self, key, subscription_id, delivery_id):
         """The delivery, or None. What has a record of its end has ended, even if its entry still lies in the lane."""
         for _ in range(2):  # between the two looks it may have ended
+            again = 0
             for record in self._find_records([delivery_id]):
-                if record['outcome'] != deliveries.OPEN and record['subscription_id'] == subscription_id:
+                if record['subscription_id'] != subscription_id:
+                    continue
+                if record['outcome'] != deliveries.OPEN:
                     return _unpack(record)
-            position = 0
-            while position is not None:
-                page, position = self._select(key, subscription_id, position, _SLICE)
-                for entry, message in page:
-                    if entry.delivery_id == delivery_id:
-                        return _show(subscription_id, entry, message, self._clock())
+                again = record['revision'] - 1  # what it was when it was asked for again
+            entries = [deliveries.Entry(delivery_id, kind, again=again) for kind in deliveries.KINDS]
+            selection = store.Selection(keys=tuple(entry.key for entry in entries))
+            for entry, message in self._select(key, subscription_id, selection)[0]:
+                return _show(subscription_id, entry, message, self._clock())
         return None
 
     def _page_open(self, key, subscription_id, after, limit):
         """(open deliveries behind the position `after`, where to go on; None: nothing is left)."""
-        page, reached = self._select(key, subscription_id, after, limit)
+        selection = store.Selection(after=after, limit=limit, include_claimed=True, include_delayed=True)
+        page, reached = self._select(key, subscription_id, selection)
         ended = self._find_records([entry.delivery_id for entry, _ in page], ('outcome',))
         ended = {record['id'] for record in ended if record['outcome'] != deliveries.OPEN}
         now = self._clock()
@@ -286,16 +287,15 @@ class Deliveries:
             _show(subscription_id, entry, message, now) for entry, message in page if entry.delivery_id not in ended
         ], reached
 
-    def _select(self, key, subscription_id, after, limit):
-        """([(entry, message)] of the lane behind the position `after`, where to go on; None: nothing is left)."""
-        selection = store.Selection(after=after, limit=limit, include_claimed=True, include_delayed=True)
+    def _select(self, key, subscription_id, selection):
+        """([(entry, message)] of the lane, where a list goes on; None: nothing is left)."""
         page = self._queues.use(
             deliveries.lane_key(key.project, subscription_id),
             lambda lane: self._store.select(lane, selection, self._clock()),
-            missing=lambda: store.Page([], after),
+            missing=lambda: store.Page([], selection.after),
         )
         listed = [(msgspec.json.decode(one.body, type=deliveries.Entry), one) for one in page.messages]
-        return listed, page.reached if len(listed) == limit else None
+        return listed, page.reached if len(listed) == selection.limit else None
 
     def _page_ended(self, subscription_id, outcome, since, after, limit):
         # Those that are sent again have no `ended_at`, and so are not here.

@@ -149,7 +149,7 @@ class Lanes:
                 now + deliveries.LIFE,
                 entry.available_at,
                 state=msgspec.json.encode(deliveries.Progress(total=entry.tried)) if entry.tried else b'',
-                key=f'{entry.kind}:{entry.delivery_id}:{entry.again}',
+                key=entry.key,
                 key_until=now + KEY_WINDOW,
             )
             for entry in entries

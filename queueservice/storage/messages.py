@@ -30,6 +30,8 @@ from queueservice.model import messages, queues
 DEAD_LEASE = 30
 #: How many dead messages one claim returns at the most.
 DEAD_LIMIT = 20
+#: How often a store looks whether the message is still there for which a key is kept that is past its time, in seconds.
+KEY_INTERVAL = 6 * 3600
 #: How many messages that a reader may not see one `select` passes over before it ends the page early.
 SCAN_BUDGET = 20_000
 
@@ -45,9 +47,9 @@ class Appended(msgspec.Struct, gc=False):
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """Which messages to read: those at `positions`, those of `claim_id` (not both), otherwise a list.
+    """Which messages to read: those at `positions`, of `claim_id` or of `keys` (one of these), otherwise a list.
 
-    The first two see messages in any state and are not cut at `limit`.
+    The first three see messages in any state and are not cut at `limit`.
     """
 
     positions: tuple[int, ...] | None = None
@@ -57,6 +59,7 @@ class Selection(msgspec.Struct, frozen=True):
     not_from: bytes | None = None  # leave out what this client posted
     include_claimed: bool = False
     include_delayed: bool = False
+    keys: tuple[str, ...] | None = None  # of drafts: for each the last message that was stored with it
 
 
 class Page(msgspec.Struct):
@@ -115,7 +118,8 @@ class MessageStore(typing.Protocol):
 
         A draft whose `key` the queue remembers (by an append that was acknowledged, with
         `key_until` > `now`) is not stored: the position of the first one is returned, even if that
-        message is gone. Keys belong to the queue's life and outlast `clear`.
+        message is gone. Keys belong to the queue's life and outlast `clear`. One that is past its time stands in
+        nobody's way, but still leads `select` to its message for as long as that is there.
 
         `derive`, if given, is called with the newly stored messages (not called when there are none; called again
         only where a store has to begin anew); what it returns is appended in the same step, or before where a

@@ -154,6 +154,47 @@ class TestShowing(DeliveriesTestCase):
         self.assertEqual([2, 1], self.walk(limit=1))
         self.assertEqual('delivered', self.get(f'{self.base}/deliveries/{delivery_id}').json['outcome'])
 
+    @tables.each(*[(kind, kind) for kind in deliveries.KINDS])
+    def test_an_open_one_is_found_however_long_it_waits(self, kind):
+        patient = {'subscriber': 'https://patient.example', 'expires_at': self.clock() + 7 * 24 * 3600}
+        self.subscription = self.subscribe(**patient)
+        self.base = f'/v2/queues/demo/subscriptions/{self.subscription.id}'
+        delivery_id = self.open(1, kind=kind)
+        for _ in range(3):
+            self.clock.advance(24 * 3600 / 3)
+            while self.services.housekeeping.sweep():
+                pass
+        self.assertEqual(kind, self.get(f'{self.base}/deliveries/{delivery_id}', status=200).json['kind'])
+        self.delete(f'{self.base}/deliveries/{delivery_id}', status=409)
+
+    def test_one_that_is_sent_again_is_found_however_often(self):
+        for attempts in (1, 2, 3):
+            delivery_id = self.end(1, deliveries.FAILED, attempts=attempts)
+            self.redeliver(delivery_id=delivery_id)
+            shown = self.get(f'{self.base}/deliveries/{delivery_id}', status=200).json
+            self.assertEqual(('open', attempts), (shown['outcome'], shown['attempts']))
+            self.assertEqual([1], self.places(message_id=f'{1:024x}', outcome='open'))
+            self.take_lane()
+
+    def test_one_costs_no_more_where_more_are_open(self):
+        last = deliveries.delivery_id(self.subscription.id, f'{99:024x}')
+        select = self.service.driver.messages.select
+        read = []
+
+        def spy(queue, selection, now):
+            page = select(queue, selection, now)
+            read.extend(page.messages)
+            return page
+
+        for place in range(100):
+            self.open(place)
+        self.service.driver.messages.select = spy
+        self.get(f'{self.base}/deliveries/{last}', status=200)
+        self.places(message_id=f'{99:024x}')
+        self.delete(f'{self.base}/deliveries/{last}', status=409)
+        self.get(f'{self.base}/deliveries/x', status=404)
+        self.assertEqual(3, len(read))
+
     def test_unknown_ones_are_404(self):
         other = self.end(1, subscription=self.subscribe(subscriber='https://other.example'))
         for delivery_id in (f'{self.subscription.id}-{1:024x}', other, 'x', '%00'):

@@ -56,6 +56,7 @@ picks = st.integers(0, 999)
 #: Few, so that what is to happen at one instant does.
 seconds = st.sampled_from([1, 2, 5, 10])
 
+KEYS = ['a', 'b', '$c.d']
 drafts = st.lists(
     st.fixed_dictionaries(
         {
@@ -64,7 +65,7 @@ drafts = st.lists(
             'delay': st.sampled_from([0, 0, 0, 2, 5]),
             'client': st.sampled_from([b'', b'me', b'them']),
             'claim_count': st.sampled_from([0, 0, 0, 1, 2]),
-            'key': st.sampled_from([None] * 8 + ['a', 'b', '$c.d']),
+            'key': st.sampled_from([None] * 8 + KEYS),
             'window': seconds | st.just(30),
             'digest': st.sampled_from([b'x'] * 9 + [b'y']),
         }
@@ -250,6 +251,12 @@ class MessageMachine(stateful.RuleBasedStateMachine):
         theirs, ours = self._both(
             'select', queue, lambda places: ports.Selection(positions=self._named(places, numbers)), self.clock()
         )
+        self._agree_on_messages(queue, theirs, ours)
+
+    @stateful.rule(pick=picks, keys=st.lists(st.sampled_from(KEYS), max_size=3).map(tuple))
+    def read_keys(self, pick, keys):
+        queue = self._queue(pick)
+        theirs, ours = self._both('select', queue, ports.Selection(keys=keys), self.clock())
         self._agree_on_messages(queue, theirs, ours)
 
     @stateful.precondition(lambda self: self.claims)

@@ -560,6 +560,7 @@ class MessageStoreContract:
             lambda: self.select(),
             lambda: self.select(positions=tuple(positions)),
             lambda: self.select(claim_id=claim_id),
+            lambda: self.select(keys=('a',)),
             lambda: self.claim(),
             lambda: self.claim(take=True),
             lambda: self.renew(claim_id, change),
@@ -846,6 +847,93 @@ class MessageStoreContract:
         self.release(claim_id, (two,))
 
         self.assertEqual([three], self.held(claim_id))
+
+    # Select: keys
+
+    def found(self, *keys, queue=None):
+        """The positions of what is found by these keys."""
+        return _positions(self.select(keys=keys, queue=queue).messages)
+
+    def test_keys_lead_to_their_messages_in_any_state_and_in_their_order(self):
+        claimed, free, _, delayed = self.append(
+            self.keyed('a'), self.keyed('b', b'"free"'), self.keyed('c'), self.keyed('d', delay=MINUTE)
+        )
+        self.lease(limit=1)
+
+        self.assertEqual([claimed.position, free.position, delayed.position], self.found('d', 'b', 'unknown', 'a', 'b'))
+        [message] = self.select(keys=('b',)).messages
+        self.assertEqual(self.read(free.position), message)
+        self.assertEqual(b'"free"', message.body)
+        self.assertEqual([], self.found('unknown'))
+        self.assertEqual([], self.found())
+
+    def test_keys_are_not_cut_off_at_the_limit_of_lists(self):
+        keys = [f'key-{number}' for number in range(30)]
+        self.append(*map(self.keyed, keys))
+
+        self.assertEqual(self.everything(), self.found(*keys))
+
+    def test_a_key_leads_to_no_message_that_is_gone(self):
+        self.append(self.keyed('deleted'), self.keyed('expires', ttl=MINUTE), self.keyed('cleared'))
+        self.delete(*self.found('deleted'))
+        self.assertEqual(2, len(self.found('deleted', 'expires', 'cleared')))
+
+        self.clock.advance(MINUTE)
+        self.assertEqual(self.everything(), self.found('deleted', 'expires', 'cleared'))
+
+        self.clear()
+        [later] = self.append(self.keyed('later'))
+        self.assertEqual([later.position], self.found('deleted', 'expires', 'cleared', 'later'))
+
+    def test_a_key_leads_to_its_message_as_long_as_that_is_there(self):
+        [stays, goes] = self.append(
+            self.keyed('stays', window=MINUTE, ttl=72 * HOUR), self.keyed('goes', window=MINUTE, ttl=24 * HOUR)
+        )
+        for _ in range(3):
+            self.clock.advance(7 * HOUR)
+            self.sweep()
+            self.assertEqual([stays.position, goes.position], self.found('stays', 'goes'))
+
+        self.clock.advance(7 * HOUR)
+        self.sweep()
+        self.assertEqual([stays.position], self.found('stays', 'goes'))
+
+    def test_a_key_is_forgotten_after_its_message(self):
+        self.append(self.keyed('a', window=MINUTE, ttl=72 * HOUR))
+        self.clock.advance(MINUTE)
+        self.sweep()
+        self.delete(*self.found('a'))
+
+        swept = []
+        for _ in range(2):
+            self.clock.advance(ports.KEY_INTERVAL)
+            swept.append(self.sweep())
+
+        self.assertGreater(swept[0], 0)
+        self.assertEqual(0, swept[1])
+
+    def test_a_key_past_its_time_that_leads_to_a_message_is_not_known(self):
+        [first] = self.append(self.keyed('a', window=MINUTE))
+        self.clock.advance(MINUTE)
+        self.sweep()
+
+        [second] = self.append(self.keyed('a', window=MINUTE, digest=b'd2'))
+
+        self.assertFalse(second.repeated)
+        self.assertEqual([second.position], self.found('a'))
+        self.assertEqual([ports.Appended(second.position, True)], self.append(self.keyed('a', digest=b'd2')))
+        self.assertEqual([first.position, second.position], self.everything())
+        self.delete(second.position)
+        self.assertEqual([], self.found('a'))
+
+    def test_a_key_leads_to_nothing_in_another_queue_or_life(self):
+        self.append(self.keyed('a'))
+        other = self.make_queue('other')
+
+        self.assertEqual([], self.found('a', queue=other))
+        drivers.delete_queue(self.driver, self.queue)
+        self.sweep()
+        self.assertEqual([], self.found('a', queue=self.make_queue()))
 
     # Expired means gone
 

@@ -50,7 +50,8 @@ class _Life:
                 if digest != draft.key_digest:
                     raise errors.KeyReused
                 return ports.Appended(position, repeated=True), None
-            self.keys[draft.key] = (self.last + 1, draft.key_until, draft.key_digest)
+            if draft.key_until > now:
+                self.keys[draft.key] = (self.last + 1, draft.key_until, draft.key_digest)
         self.last += 1
         message = messages.Message(
             position=self.last,
@@ -119,6 +120,9 @@ class MessageStore:
             found = [message for message in life.messages if message.position in selection.positions]
         elif selection.claim_id is not None:
             found = life.held(selection.claim_id)
+        elif selection.keys is not None:
+            places = [life.keys[key][0] for key in selection.keys if key in life.keys]
+            found = [message for message in life.messages if message.position in places]
         else:
             return self._list(life, selection)
         return ports.Page(copy.deepcopy(found), reached=found[-1].position if found else selection.after)
@@ -232,7 +236,8 @@ class MessageStore:
         before = self._size()
         for queue_id, life in list(self._lives.items()):
             life.settle(now)
-            life.keys = {key: kept for key, kept in life.keys.items() if kept[1] > now}
+            there = {message.position for message in life.messages}
+            life.keys = {key: kept for key, kept in life.keys.items() if kept[1] > now or kept[0] in there}
             if self._records.get(tables.QUEUES, queue_id) is None:
                 del self._lives[queue_id]
         return min(before - self._size(), limit - 1)

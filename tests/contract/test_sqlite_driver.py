@@ -1,5 +1,6 @@
 """What only the SQLite driver has: a file, a writer, plans, and processes that are killed."""
 
+import contextlib
 import fcntl
 import itertools
 import os
@@ -799,6 +800,20 @@ class FileTest(SQLiteTest):
         self.assertIsInstance(answers[0], errors.Duplicate)
         found = self.driver.records.find(newer, records.Query()).records
         self.assertEqual([('a', None), ('c', ['t'])], [(record['id'], record['tags']) for record in found])
+
+    def test_keys_of_a_file_that_did_not_keep_them_for_their_messages_are_known(self):
+        keyed = self.draft(key='a', key_until=self.clock() + HOUR)
+        [first] = self.store.append(self.queue, [keyed], self.clock())
+        self.driver.close()
+        with contextlib.closing(sqlite3.connect(self.path)) as connection:
+            connection.execute('ALTER TABLE keys DROP COLUMN over')
+
+        reopened = self.open().messages
+
+        [again] = reopened.append(self.queue, [keyed], self.clock())
+        self.assertEqual(ports.Appended(first.position, True), again)
+        page = reopened.select(self.queue, ports.Selection(keys=('a',)), self.clock())
+        self.assertEqual([first.position], [message.position for message in page.messages])
 
     def test_records_past_their_time_are_swept(self):
         table = records.Table('notes', {'id': str, 'ends_at': float}, ('id',), expires='ends_at')

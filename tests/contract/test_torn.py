@@ -188,7 +188,7 @@ class RuleTest(TornTest):
         start = time.monotonic()
         things.insert_one({'_id': 1})
         self.assertGreaterEqual(time.monotonic() - start, 0.3)
-        self.assertTrue(rule.met.is_set() and rule.done.is_set())
+        self.assertTrue(rule.met.is_set() and rule.done.wait(5))
         start = time.monotonic()
         things.insert_one({'_id': 2})
         self.assertLess(time.monotonic() - start, 0.3)

@@ -646,18 +646,26 @@ class Life:
         self.usage = usage  # of its project
         self.log = Log(1, usage)
         self.keys = {}  # key -> Key
-        self.forgetting = []  # heap of (Key.until, key)
+        self.forgetting = []  # heap of (when to look whether it can be forgotten, key)
         self.scheduled_at = math.inf  # the instant of the entry in MessageStore._agenda that holds
 
     def due(self):
         return min(self.log.due, self.forgetting[0][0]) if self.forgetting else self.log.due
 
+    def places(self, keys):
+        """The positions of what was stored with these keys, whether or not it is still there."""
+        return [self.keys[key].position for key in keys if key in self.keys]
+
     def settle(self, now, budget):
         done = self.log.settle(now, budget)
         while done < budget and self.forgetting and self.forgetting[0][0] <= now:
             _, key = heapq.heappop(self.forgetting)
-            if key in self.keys and self.keys[key].until <= now:
-                del self.keys[key]
+            known = self.keys.get(key)
+            if known is not None and known.until <= now:
+                if self.log.read((known.position,), None, now):
+                    heapq.heappush(self.forgetting, (now + ports.KEY_INTERVAL, key))
+                else:
+                    del self.keys[key]
             done += 1
         return done
 
@@ -721,9 +729,11 @@ class MessageStore:
             return list(map(ports.Appended, range(start, log.next)))
 
     def select(self, queue, selection, now):
-        if selection.positions is not None or selection.claim_id is not None:
+        if selection.positions is not None or selection.claim_id is not None or selection.keys is not None:
             with self.lock:
-                found = self._existing(queue).log.read(selection.positions, selection.claim_id, now)
+                life = self._existing(queue)
+                positions = selection.positions if selection.keys is None else life.places(selection.keys)
+                found = life.log.read(positions, selection.claim_id, now)
             return ports.Page(found, found[-1].position if found else selection.after)
         while True:
             with self.lock:

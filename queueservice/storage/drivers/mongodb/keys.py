@@ -2,8 +2,11 @@
 
 A key is open from its insert until it is certain that its message is stored; then it is settled, and stays known
 whatever becomes of the message. Who meets an open key finds out what became of it (`heads`).
+
+One that is `over` is past its time and kept because its message is still there; that is looked at again at `until`.
 """
 
+import collections.abc
 import time
 import typing
 
@@ -27,6 +30,11 @@ class Keys:
     def __init__(self, database, all_heads):
         self._database = database
         self._heads = all_heads
+
+    def find(self, queue, keys: collections.abc.Iterable[str]) -> list[int]:
+        """The positions that were given to drafts with these keys. Whether something is there is another question."""
+        ids = [_id(queue, key) for key in keys]
+        return [each['position'] for each in self._database.keys.find({'_id': {'$in': ids}}, {'position': 1})]
 
     def recognise(
         self, queue, reservation: heads.Reservation, placed: list[Placed], now: float
@@ -71,7 +79,7 @@ class Keys:
                 [there] = log.find_duplicates(error)
             keys = keys[there:]
             settled = {'_id': {'$in': [key['_id'] for key in keys]}, 'until': {'$gt': now}}
-            for key in collection.find({**settled, 'reservation': {'$exists': False}}):
+            for key in collection.find({**settled, 'reservation': {'$exists': False}, 'over': {'$exists': False}}):
                 known[key['_id']] = key
             for key in keys:
                 if key['_id'] in known and known[key['_id']]['digest'] != key['digest']:
@@ -97,7 +105,7 @@ class Keys:
                     continue
             reservation = there.get('reservation')
             if reservation is None:
-                if there['until'] > now:
+                if there['until'] > now and 'over' not in there:
                     if there['digest'] != key['digest']:
                         raise errors.KeyReused
                     return there['position']

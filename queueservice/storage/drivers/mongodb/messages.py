@@ -175,6 +175,8 @@ class MessageStore:
         head = self._heads.read(queue.id)
         if selection.positions is not None:
             found = self._find_places(queue, head, selection.positions, now)
+        elif selection.keys is not None:
+            found = self._find_places(queue, head, self._keys.find(queue, selection.keys), now)
         elif selection.claim_id is not None:
             held = self._database.messages.find(_held_by([selection.claim_id], queue, now))
             found = [each for each in held if head.floor < each['position']]

@@ -5,7 +5,8 @@ import time
 import typing
 
 from queueservice.storage import errors
-from queueservice.storage.drivers.mongodb import log
+from queueservice.storage import messages as ports
+from queueservice.storage.drivers.mongodb import documents, log
 
 #: For how long a queue must have rested, in seconds, before its messages are counted: so long that every process has
 #: told the head what it deleted.
@@ -129,7 +130,20 @@ class Sweeper:
         return done
 
     def _sweep_keys(self, now, limit):
-        return self._forget_keys({'until': {'$lte': now}}, limit)
+        """Forget keys that are past their time. Those whose messages are still there are kept for these."""
+        past = {'until': {'$lte': now}}
+        due = list(self._database.keys.find(past, {'queue': 1, 'position': 1}).sort('until', 1).limit(limit))
+        for some in log.slices(due):
+            lives = [bytes.fromhex(each['queue']) for each in some]
+            places = [documents.place(life, each['position']) for life, each in zip(lives, some, strict=True)]
+            there = {'_id': {'$in': places}, 'queue': {'$in': lives}, **log.ALIVE, 'expires': {'$gt': now}}
+            alive = {each['_id'] for each in self._database.messages.find(there, {'_id': 1})}
+            kept = [each['_id'] for each, place in zip(some, places, strict=True) if place in alive]
+            gone = [each['_id'] for each, place in zip(some, places, strict=True) if place not in alive]
+            later = {'$set': {'until': now + ports.KEY_INTERVAL, 'over': True}}
+            self._database.keys.update_many({'_id': {'$in': kept}, **past}, later)
+            self._database.keys.delete_many({'_id': {'$in': gone}, **past})
+        return len(due)
 
     def _forget_keys(self, condition, limit):
         ids = [each['_id'] for each in self._database.keys.find(condition, {'_id': 1}).limit(limit)]

@@ -90,6 +90,8 @@ class MessageStore:
     def select(self, queue, selection, now):
         if selection.positions is not None:
             return self._database.read(_select_positions, queue, selection, now)
+        if selection.keys is not None:
+            return self._database.read(_select_keys, queue, selection, now)
         if selection.claim_id is not None:
             return self._database.read(_select_claim, queue, selection, now)
         return self._database.read(_list, queue, selection, now)
@@ -171,7 +173,8 @@ def _recognise(connection, queue, drafts, now):
     position = _find_current_head(connection, queue).position
     keys = [draft.key for draft in drafts if draft.key is not None]
     rows = connection.execute(
-        f'SELECT key, position, digest FROM keys WHERE queue_id = ? AND until > ? AND key IN ({_marks(len(keys))})',
+        'SELECT key, position, digest FROM keys '
+        f'WHERE queue_id = ? AND until > ? AND NOT over AND key IN ({_marks(len(keys))})',
         (queue.id, now, *keys),
     ).fetchall()
     known = {key: (first, digest) for key, first, digest in rows}
@@ -263,6 +266,13 @@ def _insertion(into, rows, width):
 def _select_positions(connection, queue, selection, now):
     marks = ', '.join(['heads.life + ?'] * len(selection.positions))
     return _select(connection, queue, selection, now, f'id IN ({marks})', *selection.positions)
+
+
+def _select_keys(connection, queue, selection, now):
+    condition = f"""id IN (
+        SELECT heads.life + keys.position FROM keys WHERE keys.queue_id = ? AND key IN ({_marks(len(selection.keys))})
+    )"""
+    return _select(connection, queue, selection, now, condition, queue.id, *selection.keys)
 
 
 def _select_claim(connection, queue, selection, now):
@@ -639,10 +649,16 @@ def _sweep_over(connection, now, limit):
 
 
 def _sweep_keys(connection, now, limit):
-    return connection.execute(
-        'DELETE FROM keys WHERE (queue_id, key) IN (SELECT queue_id, key FROM keys WHERE until <= ? LIMIT ?)',
-        (now, limit),
+    """Forget keys that are past their time. Those whose messages are still there are kept for these."""
+    first = 'WHERE (queue_id, key) IN (SELECT queue_id, key FROM keys WHERE until <= ? ORDER BY until LIMIT ?)'
+    kept = connection.execute(
+        f"""UPDATE keys SET over = 1, until = ? {first} AND EXISTS (
+            SELECT * FROM heads CROSS JOIN messages
+            WHERE heads.queue_id = keys.queue_id AND id = heads.life + keys.position AND {ALIVE}
+        )""",
+        (now + ports.KEY_INTERVAL, now, limit, now),
     ).rowcount
+    return kept + connection.execute(f'DELETE FROM keys {first}', (now, limit - kept)).rowcount
 
 
 class Settled(typing.NamedTuple):

@@ -11,7 +11,8 @@ Record tables are generated from `storage.tables`. The others belong to the mess
   else the end of its claim or of its delay. One that has passed has lapsed: readers take the message as free, and the
   next sweep or claim makes it so.
 * `bodies` - long bodies of messages. A claim writes the rows of its messages anew, and has no use for their bodies.
-* `keys` - what keyed appends remember.
+* `keys` - what keyed appends remember. A key that is `over` is past its time and kept because its message is still
+  there; that is looked at again at `until`.
 * `usages` - the counters of the heads summed up by project.
 
 Triggers keep `heads` in step with `queues`, and `usages` with `heads`, so that no statement can forget it.
@@ -89,6 +90,7 @@ _STATEMENTS = (
         position INTEGER NOT NULL,
         digest BLOB NOT NULL,
         until REAL NOT NULL,
+        over INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (queue_id, key)
     ) WITHOUT ROWID
     """,
@@ -178,6 +180,8 @@ def prepare(connection: sqlite3.Connection) -> None:
         _prepare_table(connection, table)
     for statement in _STATEMENTS:
         connection.execute(statement)
+    if 'over' not in _columns(connection, 'keys'):  # a file from before there was one
+        connection.execute('ALTER TABLE keys ADD COLUMN over INTEGER NOT NULL DEFAULT 0')
     connection.execute('COMMIT')
 
 
@@ -198,7 +202,7 @@ def touch(connection: sqlite3.Connection) -> None:
 
 def _prepare_table(connection, table: records.Table) -> None:
     types = {field: _TYPES[kind] for field, kind in table.fields.items()} | {'revision': 'INTEGER NOT NULL'}
-    present = {row[1] for row in connection.execute(f'PRAGMA table_info("{table.name}")').fetchall()}
+    present = _columns(connection, table.name)
     if not present:
         declared = ', '.join(f'"{field}" {kind}' for field, kind in types.items())
         connection.execute(f'CREATE TABLE "{table.name}" ({declared}, PRIMARY KEY ({_list(table.key)}))')
@@ -221,6 +225,10 @@ def _prepare_index(connection, kind, table, fields, columns):
 
 def _list(fields) -> str:
     return ', '.join(f'"{field}"' for field in fields)
+
+
+def _columns(connection, table) -> set[str]:
+    return {row[1] for row in connection.execute(f'PRAGMA table_info("{table}")').fetchall()}
 
 
 def _pragma(connection, name):
