@@ -235,13 +235,14 @@ class Steps:
         batch = Batch()
         ready = [one for one in found if one.is_ready and not model.is_handled(one, tasks[one.id])]
         sets = self._sequences.message_sets.find_by_ids(one.messageset for one in ready)
+        self._clear_away([one for one in ready if one.messageset not in sets])
         library = _Library(self._sequences)
         identity_url = self._rules.find(project).identity_url
         now = self._clock()
         for enrolment in ready:
             task = tasks[enrolment.id]
             if enrolment.messageset not in sets:
-                continue  # deleted a moment ago
+                continue
             place = library.locate(enrolment, task.resend)
             if place is None:
                 _LOG.warning(
@@ -344,6 +345,16 @@ class Steps:
         if ids:
             self._sequences.enrolments.drop((records.Condition('id', 'in', ids),))
         raise storage_errors.Unavailable('A message set that subscriptions go on with is being deleted.')
+
+    def _clear_away(self, stranded):
+        """Drop enrolments in sets that are gone.
+
+        A set stays as long as anybody is seen in it. Who was put into it while it was being deleted, by somebody who
+        was cut off before he looked again, was not meant to stay. That cannot be told of one that was changed since.
+        """
+        for one in stranded:
+            untouched = records.Condition('updated_at', '=', one.created_at)
+            self._sequences.enrolments.drop((records.Condition('id', '=', one.id), untouched))
 
 
 class _Library:

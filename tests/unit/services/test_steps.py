@@ -17,6 +17,8 @@ from queueservice.services import sealing, steps
 from queueservice.services import sequences as services_sequences
 from queueservice.storage import errors as storage_errors
 from queueservice.storage import messages as store
+from queueservice.storage import records
+from queueservice.storage import tables as tables_module
 from tests.api import base
 from tests.fixtures import clock as clock_module
 from tests.fixtures import drivers, faulty, services, tables
@@ -186,13 +188,50 @@ class TestNextSetGoes(StepsTestCase):
         self.assertTrue(self.read_one(enrolment).completed)
         self.assertEqual([('i', 't1')], self.sent())
 
-    def run_between_mark_and_end(self, message_set):
+    def test_whoever_is_cut_off_meanwhile_leaves_nobody_in_a_set_that_is_gone(self):
+        calls = number = 0
+        while number <= calls:
+            number += 1
+            self.start(faulty.Driver(base.ApiTestCase.make_driver(self)))
+            follow, _ = self.make_course(1, name='b')
+            made, schedule = self.make_course(1, name='a', next_set=follow)
+            enrolment = self.enrol(made, schedule)
+            self.clock.advance(DAY)
+            self.service.steps.start()
+            self.driver.calls.clear()
+            self.run_between_mark_and_end(follow, failing_on=number)
+            calls = max(calls, self.calls)
+            for _ in range(2):  # the claim that was cut off has ended; and the schedule of the set that is gone runs
+                self.clock.advance(DAY)
+                self.work()
+            page = self.service.enrolments.page(PROJECT, {}, offset=0, limit=9)
+            self.assertEqual([enrolment], [one.id for one in page.values], number)
+            self.assertTrue(page.values[0].completed)
+            self.assertEqual([('i', 't1')], self.sent())
+        self.assertGreater(number, 10)
+
+    def test_one_that_was_changed_stays(self):
+        made, schedule = self.make_course(1)
+        enrolment = self.enrol(made, schedule)
+        self.clock.advance(1)
+        self.service.enrolments.change(PROJECT, enrolment, {'lang': 'eng'})
+        self.driver.records.delete(tables_module.MESSAGE_SETS, [records.Condition('id', '=', made)], limit=1)
+        self.next_day()
+        self.assertTrue(self.read_one(enrolment).is_ready)
+
+    def run_between_mark_and_end(self, message_set, failing_on=None):
         """Delete a set, and let workers do what is due when nobody has been seen in it."""
         delete = self.driver.records.delete
 
         def work_first(*arguments, **options):
             self.driver.records.delete = delete
+            if failing_on is not None:
+                self.driver.calls.clear()
+                self.driver.fail(on_call=failing_on)
             self.assertRaises(storage_errors.Unavailable, self.work)
+            if failing_on is not None:
+                self.driver.heal()
+                self.calls = len(self.driver.calls)
             return delete(*arguments, **options)
 
         self.driver.records.delete = work_first
