@@ -5,11 +5,15 @@ Identifiers in statements come from `storage.tables` alone; values are always bo
 
 # ruff: noqa: S608 - see above
 
+import itertools
 import sqlite3
 
 import msgspec
 
 from queueservice.storage import errors, records, tables
+
+#: How many records one statement replaces: SQLite takes 32 766 values at a time.
+_ROWS = 200
 
 
 class RecordStore:
@@ -56,20 +60,88 @@ def _insert(connection, table, given):
 
 def _replace(connection, table, given):
     columns = [*table.fields, 'revision']
-    sets = ', '.join(f'"{column}" = ?' for column in columns)
+    rows = [[*_encode(table, record), record['revision'] + 1] for record in given]
+    refused = _replace_together(connection, table, given, rows) if len(given) > 1 else None
+    if refused is None:
+        refused = [_replace_one(connection, table, record, row) for record, row in zip(given, rows, strict=True)]
+    return [
+        _decode(table, columns, row) if answer is None else answer for row, answer in zip(rows, refused, strict=True)
+    ]
+
+
+def _replace_one(connection, table, record, row):
+    """Replace a record; return why it was not."""
+    sets = ', '.join(f'"{column}" = ?' for column in (*table.fields, 'revision'))
     where = ' AND '.join(f'"{column}" = ?' for column in (*table.key, 'revision'))
-    statement = f'UPDATE "{table.name}" SET {sets} WHERE {where}'
-    answers = []
-    for record in given:
-        values = [*_encode(table, record), record['revision'] + 1]
-        key = [record[field] for field in table.key]
-        try:
-            replaced = connection.execute(statement, (*values, *key, record['revision'])).rowcount
-        except sqlite3.IntegrityError:
-            answers.append(errors.Duplicate())
-            continue
-        answers.append(_decode(table, columns, values) if replaced else errors.Stale())
-    return answers
+    try:
+        replaced = connection.execute(
+            f'UPDATE "{table.name}" SET {sets} WHERE {where}', (*row, *_key(table, record), record['revision'])
+        ).rowcount
+    except sqlite3.IntegrityError:
+        return errors.Duplicate()
+    return None if replaced else errors.Stale()
+
+
+def _replace_together(connection, table, given, rows):
+    """Replace records by few statements; return for each why it was not. None: it has to be done one by one.
+
+    Each statement waits for the interpreter's lock. And only those columns are set in which anything changes: for each
+    of the others SQLite would write indexes anew.
+    """
+    columns = [*table.fields, 'revision']
+    keys = [_key(table, record) for record in given]
+    if len(set(keys)) < len(keys):
+        return None  # the second is to find the first done
+    stored = _find_by_keys(connection, table, columns, keys)
+    fresh, changed = {}, {len(columns) - 1}
+    for key, row in zip(keys, rows, strict=True):
+        before = stored.get(key)
+        if before is not None and before[-1] == row[-1] - 1:
+            fresh[key] = row
+            changed |= {index for index, old in enumerate(before) if old != row[index]}
+    changed = sorted(changed)
+    names = [f'key {field}' for field in table.key]
+    sets = ', '.join(f'"{columns[index]}" = given."{columns[index]}"' for index in changed)
+    where = ' AND '.join(f'"{table.name}"."{field}" = "key {field}"' for field in table.key)
+    values = [(*key, *(row[index] for index in changed)) for key, row in fresh.items()]
+    connection.execute('SAVEPOINT replacing')
+    try:
+        for start in range(0, len(values), _ROWS):
+            some = values[start : start + _ROWS]
+            connection.execute(
+                f'WITH given({_names([*names, *(columns[index] for index in changed)])}) AS (VALUES {_marks(some)}) '
+                f'UPDATE "{table.name}" SET {sets} FROM given WHERE {where}',
+                tuple(itertools.chain.from_iterable(some)),
+            )
+    except sqlite3.IntegrityError:
+        connection.execute('ROLLBACK TO replacing')
+        return None
+    finally:
+        connection.execute('RELEASE replacing')
+    return [None if key in fresh else errors.Stale() for key in keys]
+
+
+def _find_by_keys(connection, table, columns, keys):
+    """Rows of these columns, by key."""
+    found = {}
+    places = [columns.index(field) for field in table.key]
+    for start in range(0, len(keys), _ROWS):
+        some = keys[start : start + _ROWS]
+        rows = connection.execute(
+            f'WITH wanted({_names(table.key)}) AS (VALUES {_marks(some)}) '
+            f'SELECT {_names(columns)} FROM wanted CROSS JOIN "{table.name}" USING ({_names(table.key)})',
+            tuple(itertools.chain.from_iterable(some)),
+        ).fetchall()
+        found |= {tuple(row[place] for place in places): row for row in rows}
+    return found
+
+
+def _marks(rows):
+    return ', '.join([f'({", ".join("?" * len(rows[0]))})'] * len(rows))
+
+
+def _key(table, record):
+    return tuple(record[field] for field in table.key)
 
 
 def _find(connection, table, query):
