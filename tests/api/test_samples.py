@@ -58,6 +58,7 @@ PUBLIC = (
     Step('GET', '/readyz', 204),
     Step('HEAD', '/readyz', 204),
     Step('GET', '/media/{file_token}/{file_name}', 404),
+    Step('HEAD', '/media/{file_token}/{file_name}', 404),
 )
 
 V1 = (

@@ -330,6 +330,11 @@ class TestFiles(StagedTestCase):
             self.assertEqual('nosniff', answer.headers['X-Content-Type-Options'])
             self.assertRegex(url, r'^http://localhost:80/media/[0-9a-f]{32}/a\.')
 
+    def test_its_size_is_told_without_it(self):
+        url = self.send(upload(b'12345', 'a.mp3'))['content']
+        answer = self.app.head(url)
+        self.assertEqual((b'', '5', 'audio/mpeg'), (answer.body, answer.headers['Content-Length'], answer.content_type))
+
     @tables.each(
         ('a path', '../../etc/passwd', 'passwd'), ('a windows path', r'C:\a.mp3', 'a.mp3'), ('nothing', '', 'file'),
         ('dots', '..', 'file'), ('markup', '<script>.png', '_script_.png'), ('a long name', 'x' * 300, 'x' * 100),

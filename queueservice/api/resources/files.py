@@ -62,15 +62,14 @@ class Content(base.PublicResource):
 
     @staticmethod
     def operations(dialect=None):
-        return {
-            'GET': operations.Operation(
-                answers={200: bytes},
-                shows=_BYTES,
-                refusals=(404, 503),
-                name='files:read',
-                summary='Read what is in a file. Whoever has the address may.',
-            )
-        }
+        operation = operations.Operation(
+            answers={200: bytes},
+            shows=_BYTES,
+            refusals=(404, 503),
+            name='files:read',
+            summary='Read what is in a file. Whoever has the address may.',
+        )
+        return dict.fromkeys(('GET', 'HEAD'), operation)
 
     def __init__(self, services):
         self.services = services
@@ -80,6 +79,8 @@ class Content(base.PublicResource):
         resp.content_type = _type_of(file_name)
         resp.set_header('Content-Disposition', f'attachment; filename="{file_name}"')
         resp.set_header('Content-Security-Policy', "default-src 'none'; sandbox")
+
+    on_head = on_get
 
 
 def show(req, file) -> schemas.FileOut:
