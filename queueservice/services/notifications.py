@@ -25,7 +25,7 @@ _LOG = logging.getLogger(__name__)
 _BATCH = 100
 _CLAIM_TTL = 30
 #: About how many entries one call puts into lanes: whoever has thousands of subscribers does not hold up the others.
-_MOST_ENTRIES = 5000
+_MOST_ENTRIES = 1000
 
 _FANOUT = msgspec.json.Decoder(deliveries.Fanout)
 

@@ -39,12 +39,13 @@ class Worker:
         self._is_stopping = threading.Event()
         self._evidence = evidence
         self._due = threading.Event()  # set when there may be lanes to take
-        self._dispatch = tasks.Dispatch(notifications, clock)
+        self._dispatch = tasks.Dispatch(notifications, clock, self._due.set)
+        self._schedule = tasks.Schedule(steps, self._is_stopping.wait)
         self._deliver = tasks.Deliver(lanes, turns, rules.workers, clock, self._is_stopping.is_set, self._due.set)
         self._threads = [
-            threading.Thread(target=self._run, args=(self._dispatch_and_tell,), name='dispatcher', daemon=True),
+            threading.Thread(target=self._run, args=(self._dispatch,), name='dispatcher', daemon=True),
             threading.Thread(target=self._run, args=(self._deliver, self._due), name='taker', daemon=True),
-            threading.Thread(target=self._run, args=(tasks.Schedule(steps),), name='scheduler', daemon=True),
+            threading.Thread(target=self._run, args=(self._schedule,), name='scheduler', daemon=True),
             threading.Thread(target=self._run, args=(tasks.Step(steps),), name='stepper', daemon=True),
             threading.Thread(target=self._run, args=(evidence.keep,), name='recorder', daemon=True),
         ]
@@ -78,12 +79,6 @@ class Worker:
         self._deliver.join()
         while self._evidence.keep():
             pass
-
-    def _dispatch_and_tell(self):
-        dispatched = self._dispatch()
-        if dispatched:
-            self._due.set()
-        return dispatched
 
     def _run(self, task: Task, woken: threading.Event | None = None):
         """Call `task` until the end, at intervals where it finds nothing to do, and at once when `woken`."""

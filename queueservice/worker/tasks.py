@@ -6,6 +6,7 @@ import concurrent.futures
 import logging
 import random
 import threading
+import time
 
 from queueservice.model import deliveries
 from queueservice.model import lanes as lanes_model
@@ -18,30 +19,55 @@ _LOG = logging.getLogger(__name__)
 #: many there are, the next call goes on from there.
 _PAGE = 100
 _PAGES = 50
+#: How much longer than it took to send to a range it gives way to others, and seconds for which it does at the most.
+_WAY = 2
+_MOST_WAY = 0.05
 
 
 class Dispatch:
-    """Takes what was posted from the outboxes to the lanes."""
+    """Takes what was posted from the outboxes to the lanes.
 
-    def __init__(self, notifications: notifications.Notifications, clock: collections.abc.Callable[[], float]):
+    :param wake: called as soon as there is something in one: there may be more to take.
+    """
+
+    def __init__(
+        self,
+        notifications: notifications.Notifications,
+        clock: collections.abc.Callable[[], float],
+        wake: collections.abc.Callable[[], None],
+    ):
         self._notifications = notifications
         self._clock = clock
+        self._wake = wake
         # Every worker in an order of its own: apart from each other, they find more to do.
         self._shards = random.sample(range(deliveries.OUTBOXES), deliveries.OUTBOXES)
 
     def __call__(self) -> bool:
-        return sum([self._notifications.dispatch(shard, self._clock()) for shard in self._shards]) > 0
+        is_done = False
+        for shard in self._shards:
+            if self._notifications.dispatch(shard, self._clock()):
+                is_done = True
+                self._wake()
+        return is_done
 
 
 class Schedule:
-    """Starts the schedules that are due, and sends to a range of the enrolments of one that runs."""
+    """Starts the schedules that are due, and sends to a range of the enrolments of one that runs.
 
-    def __init__(self, steps: steps.Steps):
+    :param pause: waits for so many seconds, or less if it is being stopped.
+    """
+
+    def __init__(self, steps: steps.Steps, pause: collections.abc.Callable[[float], object]):
         self._steps = steps
+        self._pause = pause
 
     def __call__(self) -> bool:
-        started = self._steps.start()
-        return self._steps.do_range() + started > 0
+        began = time.monotonic()
+        is_done = self._steps.start() + self._steps.do_range() > 0
+        if is_done:
+            # Deliveries wait for one another's commits, not for a hundred thousand recipients.
+            self._pause(min(_WAY * (time.monotonic() - began), _MOST_WAY))
+        return is_done
 
 
 class Step:

@@ -116,10 +116,10 @@ class TestWorker(testtools.TestCase):
         self.assertFalse(self.worker.stop())
 
     def test_it_knows_that_a_thread_has_died(self):
-        def die():
+        def die(shard, now):
             raise SystemExit
 
-        self.worker._dispatch = die
+        self.services.notifications.dispatch = die
         self.worker.start()
         self.assertTrue(_wait_for(lambda: not self.worker.is_alive()))
 

@@ -1,6 +1,7 @@
 """What a worker does, and how much of it for one host and one project."""
 
 import threading
+import time
 
 import testtools
 
@@ -43,6 +44,32 @@ class TestDesk(testtools.TestCase):
             self.assertTrue(desk.admit(lane('a')))
             self.assertFalse(desk.admit(lane('b')))
             desk.leave(lane('a'))
+
+
+class Steps:
+    """Has ranges to do that take so many seconds."""
+
+    def __init__(self, *ranges):
+        self._left = [*ranges]
+
+    def start(self):
+        return 0
+
+    def do_range(self):
+        if not self._left:
+            return 0
+        time.sleep(self._left.pop())
+        return 1
+
+
+class TestSchedule(testtools.TestCase):
+    def test_it_gives_way_twice_as_long_as_it_took_but_not_for_long(self):
+        pauses = []
+        schedule = tasks.Schedule(Steps(0.1, 0.01), pauses.append)
+        self.assertEqual([True, True, False], [schedule() for _ in range(3)])
+        quick, slow = pauses
+        self.assertGreaterEqual(quick, 0.02)
+        self.assertEqual(0.05, slow)
 
 
 class Lanes:
