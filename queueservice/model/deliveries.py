@@ -81,6 +81,7 @@ class Place(typing.NamedTuple):
     position: int
     expires_at: float  # s, UTC
     available_at: float = 0  # s, UTC; 0: at once
+    size: int = 0  # of the body, in bytes
 
 
 class Fanout(msgspec.Struct, frozen=True):
@@ -101,6 +102,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     request_id: str = ''
     expires_at: float = 0  # s, UTC; when the message's life was to end
     available_at: float = 0  # s, UTC; not to be sent before; 0: at once
+    size: int = 0  # of what is to be read for it, in bytes
     #: Not 0: it was asked for after it had failed, what was posted lies with the record of that, and this was the
     #: record's revision. So two requests to send it again put one entry into the lane, and a third after it has failed
     #: once more another.

@@ -233,6 +233,7 @@ class Deliveries:
                 record['kind'],
                 record['message_id'],
                 record['request_id'],
+                size=len(record['message']),
                 again=record['revision'],
                 tried=record['attempts'],
             )

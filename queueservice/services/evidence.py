@@ -20,11 +20,12 @@ _LOG = logging.getLogger(__name__)
 #: Ends that nobody has wished for. What was deleted, or a subscriber who wants no more, is somebody's will.
 _GIVEN_UP = (deliveries.FAILED, deliveries.REFUSED, deliveries.EXPIRED)
 
-#: Bytes of attempts that wait in this process to be kept; what comes while there are more is not kept.
+#: Bytes of attempts that this process has to keep yet; what comes while there are more is not kept.
 _MOST_WAITING = 32 * 1024 * 1024
 _OVERHEAD = 2048
-#: How many attempts are kept in one go.
+#: How many attempts are kept in one go, and after how many bytes it ends.
 _BATCH = 200
+_BATCH_BYTES = 2 * 1024 * 1024
 
 
 class Evidence:
@@ -92,16 +93,20 @@ class Evidence:
     def keep(self) -> bool:
         """Keep some of what was noted, the oldest first; False if there was nothing."""
         batches = collections.defaultdict(list)
+        count = size = 0
         with self._lock:
-            for _ in range(min(len(self._waiting), _BATCH)):
+            while self._waiting and count < _BATCH and size < _BATCH_BYTES:
                 one = self._waiting.popleft()
-                self._size -= one.size
                 batches[one.project, one.queue].append(one)
+                count += 1
+                size += one.size
             dropped, self._dropped = self._dropped, 0
         if dropped:
             _LOG.warning('%d attempts are not captured: the store is too slow for so many.', dropped)
         for (project, queue), batch in batches.items():
             self._captures.capture(project, queue, [one.captured for one in batch], batch[-1].now)
+        with self._lock:
+            self._size -= size
         return bool(batches)
 
 

@@ -54,7 +54,9 @@ class Notifications:
         outbox = self._queues.ensure(outbox_of(queue.key.project))
 
         def derive(stored):
-            places = tuple(deliveries.Place(one.position, one.expires_at, one.available_at) for one in stored)
+            places = tuple(
+                deliveries.Place(one.position, one.expires_at, one.available_at, len(one.body)) for one in stored
+            )
             fanout = deliveries.Fanout(queue.id, queue.subscribers, places, request_id)
             return [(outbox, [messages.Draft(msgspec.json.encode(fanout), now + deliveries.LIFE)])]
 
@@ -122,6 +124,7 @@ def _add(entries, fanout, subscription_ids):
                     request_id=fanout.request_id,
                     expires_at=place.expires_at,
                     available_at=place.available_at,
+                    size=place.size,
                 )
             )
     return len(fanout.places) * len(subscription_ids)

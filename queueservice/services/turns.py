@@ -17,6 +17,9 @@ _LOG = logging.getLogger(__name__)
 
 #: How many entries a turn takes before other lanes get theirs.
 BATCH = 50
+#: How many bytes of what was posted a turn has in hand at a time, but for a single message that is larger. Each of them
+#: may lie there three times: as it was stored, as it was sent, and as it is kept where that was in vain.
+MOST_BYTES = 1024 * 1024
 
 _ENTRY = msgspec.json.Decoder(model.Entry)
 _PROGRESS = msgspec.json.Decoder(model.Progress)
@@ -89,12 +92,18 @@ class Turns:
                 self._lanes.park(lane, None)
                 return
             lane = msgspec.structs.replace(lane, site=self._lanes.site(subscription))
-            jobs = self._read(queue, claimed.messages)
-            legible = [job for job in jobs if not job.is_done]
-            lane = self._attempts.make(legible, lane, subscription, queue, is_over, lend)
-            self._settle(lane, claim, jobs)
-            self._evidence.note(queue, lane.id, jobs, self._clock())
-            taken += len(jobs)
+            taken += len(claimed.messages)
+            waiting = [_read_entry(message) for message in claimed.messages]
+            while waiting:
+                jobs, waiting = _cut(waiting)
+                self._read(queue, jobs)
+                lane = self._attempts.make(
+                    [job for job in jobs if not job.is_done], lane, subscription, queue, is_over, lend
+                )
+                if lane.rests_until is not None or is_over():
+                    jobs, waiting = jobs + waiting, []  # the others are handed back
+                self._settle(lane, claim, jobs)
+                self._evidence.note(queue, lane.id, jobs, self._clock())
         self._lanes.leave(lane, self._clock())
 
     # Inside
@@ -107,9 +116,8 @@ class Turns:
             missing=lambda: store.Claimed([], []),
         )
 
-    def _read(self, queue, claimed):
-        """The jobs to do: each entry, with what was posted as far as it is still there."""
-        jobs = [_read_entry(message) for message in claimed]
+    def _read(self, queue, jobs):
+        """Give each job what was posted, as far as it is still there."""
         places = {}
         for job in jobs:
             if job.entry.kind == model.MESSAGE and not job.is_done:
@@ -122,7 +130,6 @@ class Turns:
             job.sealed = sealed.get(position, b'')
             if shut is not None and position in shut.positions:
                 job.shut = shut.error
-        return jobs
 
     def _find(self, queue, places):
         """What was posted, by its position; what is gone and asked for again as its delivery has kept it."""
@@ -172,6 +179,16 @@ class Turns:
             last.error,
             last.status,
         )
+
+
+def _cut(jobs):
+    """The first of `jobs`, as many as may be in hand at a time, and the others."""
+    size = 0
+    for number, job in enumerate(jobs):
+        size += job.entry.size
+        if number and size > MOST_BYTES:
+            return jobs[:number], jobs[number:]
+    return jobs, []
 
 
 def _read_entry(message):

@@ -317,6 +317,7 @@ class TestSendingAgain(DeliveriesTestCase):
         [(entry, progress)] = self.lane()
         self.assertEqual((delivery_id, f'{1:024x}', 'req-1'), (entry.delivery_id, entry.message_id, entry.request_id))
         self.assertTrue(entry.again)
+        self.assertEqual(len(deliveries.pack_message(fixtures.MESSAGE)), entry.size)
         self.assertEqual(deliveries.Progress(attempts=0, total=4), progress)
         [shown] = self.list()[0]
         self.assertEqual(('open', 4, None), (shown['outcome'], shown['attempts'], shown['ended_at']))

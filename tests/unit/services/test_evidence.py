@@ -45,6 +45,32 @@ class TestWaiting(testtools.TestCase):
         self.evidence.keep()
         self.assertEqual(['a'], self.kept())
 
+    def test_what_is_large_is_kept_in_several_goes(self):
+        self.note('a', 'b', 'c', body=b'x' * evidence._BATCH_BYTES)
+        for ids in (['a'], ['a', 'b'], ['a', 'b', 'c']):
+            self.assertTrue(self.evidence.keep())
+            self.assertEqual(ids, self.kept())
+        self.assertFalse(self.evidence.keep())
+
+    def test_what_is_being_kept_takes_room_yet(self):
+        body = b'x' * (evidence._MOST_WAITING // 2)
+        capture = self.services.captures.capture
+
+        def note_more(*arguments):
+            self.note('b', 'c', body=body)
+            capture(*arguments)
+
+        self.services.captures.capture = note_more
+        self.note('a', body=body)
+        self.evidence.keep()
+        self.services.captures.capture = capture
+        while self.evidence.keep():
+            pass
+        self.assertEqual(['a'], self.kept())
+        self.note('d')
+        self.evidence.keep()
+        self.assertEqual(['a', 'd'], self.kept())
+
     def test_what_is_too_much_to_wait_is_not_kept(self):
         body = b'x' * (evidence._MOST_WAITING // 4)
         self.note('a', 'b', 'c', 'd', 'e', body=body)

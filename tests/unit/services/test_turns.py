@@ -899,6 +899,60 @@ class TestBounds(TurnsTestCase):
         self.assertEqual(turns.BATCH, len(self.sender.pushes))
         self.assertEqual(self.clock(), self.lane(subscription).due_at)
 
+    def post_large(self, *sizes):
+        """Post messages of so many bytes; what is read of them from now on, as a list of sizes for each reading."""
+        for size in sizes:
+            self.post(b'"' + b'x' * (size - 2) + b'"')
+        self.dispatch()
+        readings = []
+        select = self.driver.messages.select
+
+        def spy(queue, selection, now):
+            page = select(queue, selection, now)
+            if selection.positions:
+                readings.append([len(message.body) for message in page.messages])
+            return page
+
+        self.driver.messages.select = spy
+        return readings
+
+    def test_what_is_large_is_read_and_put_away_in_pieces(self):
+        subscription = self.subscribe()
+        third = turns.MOST_BYTES // 3
+        sizes = [third, third, third, 10, 10, 2 * turns.MOST_BYTES, 10, third]
+        readings = self.post_large(*sizes)
+        put_away = []
+        self.sender.answer = lambda push: put_away.append(len(self.records())) or base.Result(ok=True)
+        self.turn()
+        self.assertEqual([[third] * 3, [10, 10], [2 * turns.MOST_BYTES], [10, third]], readings)
+        self.assertEqual([0, 0, 0, 3, 3, 5, 6, 6], put_away)
+        self.assertEqual(sizes, [len(body) + 2 for body in self.bodies()])
+        self.assertEqual(['delivered'] * 8, self.outcomes())
+        self.assertEqual(0, self.stats(subscription).total)
+
+    def test_the_other_pieces_are_handed_back_where_the_subscriber_wants_rest(self):
+        subscription = self.subscribe()
+        readings = self.post_large(*[turns.MOST_BYTES] * 4)
+        self.sender.results.extend(
+            [base.Result(ok=True), base.Result(ok=False, retry=True, status=503, error='status', retry_after=60)]
+        )
+        self.turn()
+        self.assertEqual(2, len(readings))
+        self.assertEqual(3, self.stats(subscription).free)
+        self.run_on(120)
+        self.assertEqual([1, 1, 1, 1, 2], sorted(document['attempt'] for document in self.sent()))
+        self.assertEqual(['delivered'] * 4, self.outcomes())
+
+    def test_the_other_pieces_are_handed_back_when_time_is_up(self):
+        subscription = self.subscribe()
+        readings = self.post_large(*[turns.MOST_BYTES] * 4)
+        self.sender.answer = lambda push: self.clock.advance(6) and base.Result(ok=True)
+        self.turn()
+        self.assertEqual(2, len(readings))
+        self.assertEqual(2, self.stats(subscription).free)
+        self.work()
+        self.assertEqual([1] * 4, [document['attempt'] for document in self.sent()])
+
     def test_others_help_where_a_subscriber_is_slow(self):
         self.subscribe()
         together = threading.Barrier(2, timeout=30)
