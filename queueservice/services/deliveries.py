@@ -22,7 +22,7 @@ _BATCH = 50
 MOST_COUNTED = 10_000
 #: Outcomes that need somebody to act; the message is kept, and may be sent again.
 _KEPT = (deliveries.FAILED, deliveries.REFUSED)
-#: An index that is walked backwards has its key backwards, too.
+#: As an index lies backwards.
 _LAST_FIRST = (('ended_at', True), ('id', True))
 #: Fields of a record without the message.
 _SHOWN = tuple(name for name in tables.DELIVERIES.fields if name != 'message')

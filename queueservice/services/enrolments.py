@@ -10,8 +10,8 @@ from queueservice.model import sequences as model
 from queueservice.services import figures, queues, rows, schedules, sequences
 from queueservice.storage import base, records
 
-#: Newest first.
-_ORDER = (('created_at', True),)
+#: Newest first, as an index lies backwards.
+_ORDER = (('created_at', True), ('id', True))
 _BATCH = 500
 _MOST_SETS = 10_000
 _MICROSECOND = 1e-6
@@ -166,4 +166,4 @@ class Enrolments:
         after = None
         while found := self._rows.find(where, _ORDER, _BATCH, after=after):
             yield from found
-            after = found[-1].created_at, found[-1].id
+            after = found[-1].created_at, found[-1].id, found[-1].id

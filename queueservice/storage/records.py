@@ -40,7 +40,8 @@ class Condition(typing.NamedTuple):
 
 class Query(msgspec.Struct, frozen=True):
     where: tuple[Condition, ...] = ()
-    #: (field, descending), ... - always completed by the key, ascending, so that the order is total.
+    #: (field, descending), ... - always completed by the key, ascending, so that the order is total. Who wants the
+    #: latest first names the key, too, and descending: an index is read backwards as a whole, or not at all.
     order: tuple[tuple[str, bool], ...] = ()
     #: Values of the order's fields followed by those of the key: begin strictly behind that place.
     after: tuple | None = None

@@ -3,8 +3,10 @@
 import contextlib
 import json
 import threading
+from unittest import mock
 
 from queueservice.model import errors, sequences
+from queueservice.services import enrolments
 from queueservice.services import sequences as services_sequences
 from tests.api import base
 from tests.fixtures import services, tables
@@ -465,6 +467,15 @@ class TestSubscriptions(StagedTestCase):
         answer = self.get(answer['next'].removeprefix('http://localhost:80').removeprefix('/api')).json
         self.assertEqual((3, [made[1]]), (answer['count'], [one['id'] for one in answer['results']]))
         self.assertIsNone(answer['next'])
+
+    @tables.each(('from an index', ''), ('one after the other', '&metadata_not_has_key=x'))
+    def test_of_those_made_at_once_none_is_lost(self, query):
+        self.enterContext(mock.patch.object(enrolments, '_BATCH', 2))
+        early = sorted((self.enrol(self.set, self.schedule) for _ in range(5)), reverse=True)
+        self.clock.advance(1)
+        late = sorted((self.enrol(self.set, self.schedule) for _ in range(2)), reverse=True)
+        pages = [self.ids(f'/v1/subscriptions/?limit=3&offset={offset}{query}') for offset in (0, 3, 6)]
+        self.assertEqual([*late, *early], [id for page in pages for id in page])
 
     def test_filter_by_url(self):
         one, _ = self.enrol(self.set, self.schedule), self.enrol(self.set, self.schedule)
