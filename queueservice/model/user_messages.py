@@ -50,7 +50,7 @@ DETAILS = {
     'hops': '013',
     'encryption': '014',
     'expired': '015',
-    'deleted': '016',
+    # 016 is that something was deleted, of which nobody is told.
     'unconfirmed': '017',
     'no_address': '018',
     'quota': '019',

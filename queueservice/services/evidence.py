@@ -17,7 +17,7 @@ from queueservice.services import attempts, captures, user_messages
 
 _LOG = logging.getLogger(__name__)
 
-#: Ends that nobody has wished for. What was deleted, or a subscriber who wants no more, is somebody's will.
+#: Ends that nobody who posts has wished for. What was deleted meanwhile is.
 _GIVEN_UP = (deliveries.FAILED, deliveries.REFUSED, deliveries.EXPIRED)
 
 #: Bytes of attempts that this process has to keep yet; what comes while there are more is not kept.
@@ -46,7 +46,7 @@ class Evidence:
             if job.ended is None:
                 continue
             delivery = job.ended.delivery
-            if delivery.outcome in _GIVEN_UP and delivery.error != 'unconfirmed':
+            if delivery.outcome in _GIVEN_UP:
                 failures.append(
                     user_messages.Failure(
                         action=delivery.kind,

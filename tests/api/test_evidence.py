@@ -75,6 +75,16 @@ class TestEvidence(test_inside.InsideTestCase):
         self.assertEqual(2, delivery['attempts'])
         self.assertEqual(2, len(self.captured(delivery['bucket_key'])))
 
+    def test_that_a_subscriber_wants_no_more_is_told_of_what_was_on_its_way(self):
+        subscription_id = self.subscribe_hook('/ok')
+        self.post_messages(1)
+        self.put(f'/queues/demo/subscriptions/{subscription_id}/confirm', {'confirmed': False}, status=204)
+        self.post_messages(2)
+        self.work()
+        [told] = self.told()
+        self.assertEqual(('QUEUE_SUBSCRIPTION_001_017', subscription_id), (told['event_id'], told['resource_uuid']))
+        self.assertIn('has not confirmed', told['user_message'])
+
     def test_nobody_is_told_of_what_arrived_or_was_deleted(self):
         self.subscribe_hook('/ok')
         [first, second] = self.post_messages(1, 2)
