@@ -93,6 +93,17 @@ class Fanout(msgspec.Struct, frozen=True):
     request_id: str  # of the post
 
 
+class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The state of a message in a lane: the attempts that were made. Without one there were none."""
+
+    attempts: int = 0  # since it was (last) asked for; what its retry policy counts
+    total: int = 0  # ever; what the subscriber sees
+    first_at: float = 0  # s, UTC
+    last_at: float = 0  # s, UTC
+    status: int | None = None  # that the last one was answered with
+    error: str | None = None  # of ERRORS
+
+
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """The body of a message in a lane: what is to be delivered. What was posted stays where it was posted."""
 
@@ -107,23 +118,12 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     #: record's revision. So two requests to send it again put one entry into the lane, and a third after it has failed
     #: once more another.
     again: int = 0
-    tried: int = 0  # with `again`: the attempts that were made before
+    before: Progress | None = None  # with `again`: the attempts that were made before
 
     @property
     def key(self) -> str:
         """The key under which it lies in its lane."""
         return f'{self.kind}:{self.delivery_id}:{self.again}'
-
-
-class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The state of a message in a lane: the attempts that were made. Without one there were none."""
-
-    attempts: int = 0  # since it was (last) asked for; what its retry policy counts
-    total: int = 0  # ever; what the subscriber sees
-    first_at: float = 0  # s, UTC
-    last_at: float = 0  # s, UTC
-    status: int | None = None  # that the last one was answered with
-    error: str | None = None  # of ERRORS
 
 
 class Delivery(msgspec.Struct, frozen=True):

@@ -235,7 +235,7 @@ class Deliveries:
                 record['request_id'],
                 size=len(record['message']),
                 again=record['revision'],
-                tried=record['attempts'],
+                before=_progress_of(record),
             )
             for record in found
         ]
@@ -369,6 +369,14 @@ def _show(subscription_id, entry, message, now):
         error=progress.error,
         next_at=message.available_at if waits else None,
     )
+
+
+def _progress_of(record):
+    """The attempts that were made before it is sent again; None if there were none."""
+    if not record['attempts']:
+        return None
+    names = ('first_at', 'last_at', 'status', 'error')
+    return deliveries.Progress(total=record['attempts'], **{name: record[name] for name in names})
 
 
 def _read_marker(marker):

@@ -148,7 +148,7 @@ class Lanes:
                 msgspec.json.encode(entry),
                 now + deliveries.LIFE,
                 entry.available_at,
-                state=msgspec.json.encode(deliveries.Progress(total=entry.tried)) if entry.tried else b'',
+                state=msgspec.json.encode(entry.before) if entry.before else b'',
                 key=entry.key,
                 key_until=now + KEY_WINDOW,
             )

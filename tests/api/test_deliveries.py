@@ -312,18 +312,29 @@ class TestForgetting(DeliveriesTestCase):
 
 class TestSendingAgain(DeliveriesTestCase):
     def test_one_is_open_again_and_not_shown_twice(self):
-        delivery_id = self.end(1, deliveries.FAILED, attempts=4)
+        delivery_id = self.end(1, deliveries.FAILED, attempts=4, status=503, error='status')
         self.assertEqual({'redelivered': 1, 'left': 0}, self.redeliver(delivery_id=delivery_id))
         [(entry, progress)] = self.lane()
         self.assertEqual((delivery_id, f'{1:024x}', 'req-1'), (entry.delivery_id, entry.message_id, entry.request_id))
         self.assertTrue(entry.again)
         self.assertEqual(len(deliveries.pack_message(fixtures.MESSAGE)), entry.size)
-        self.assertEqual(deliveries.Progress(attempts=0, total=4), progress)
+        before = {'total': 4, 'first_at': fixtures.NOW, 'last_at': fixtures.NOW, 'status': 503, 'error': 'status'}
+        self.assertEqual(deliveries.Progress(attempts=0, **before), progress)
         [shown] = self.list()[0]
         self.assertEqual(('open', 4, None), (shown['outcome'], shown['attempts'], shown['ended_at']))
+        self.assertEqual(
+            (_AT, _AT, 503, 'status'), tuple(shown[name] for name in ('first_at', 'last_at', 'status', 'error'))
+        )
         self.assertEqual([], self.places(outcome='failed'))
         self.assertEqual('open', self.get(f'{self.base}/deliveries/{delivery_id}').json['outcome'])
         self.assertEqual({delivery_id: fixtures.MESSAGE}, self.services.deliveries.find_messages([delivery_id]))
+
+    def test_one_that_was_never_tried_has_not_been_yet(self):
+        nothing = {'attempts': 0, 'first_at': None, 'last_at': None, 'status': None}
+        self.end(1, deliveries.REFUSED, error='unconfirmed', **nothing)
+        self.redeliver()
+        [shown] = self.list()[0]
+        self.assertEqual(nothing | {'error': None}, {name: shown[name] for name in (*nothing, 'error')})
 
     def test_its_lane_wants_to_be_looked_at(self):
         self.redeliver(delivery_id=self.end(1, deliveries.FAILED))
@@ -342,7 +353,7 @@ class TestSendingAgain(DeliveriesTestCase):
             delivery_id = self.end(1, deliveries.FAILED, attempts=attempts)
             self.assertEqual(1, self.redeliver(delivery_id=delivery_id)['redelivered'])
             [entry] = self.take_lane()
-            self.assertEqual(attempts, entry.tried)
+            self.assertEqual(attempts, entry.before.total)
         self.end(1)
         self.assertEqual(['delivered'], [one['outcome'] for one in self.list()[0]])
 

@@ -65,7 +65,7 @@ class TestLanes(testtools.TestCase):
 
     def test_an_entry_that_is_asked_for_again_is_stored_once_for_each_end(self):
         for again in (0, 1, 1, 3, 3):
-            self.put('d1', again=again, tried=again)
+            self.put('d1', again=again)
         self.assertEqual(['d1'] * 3, self.entries())
 
     def test_a_confirmation_is_not_taken_for_a_message(self):

@@ -836,7 +836,8 @@ class TestAgain(TurnsTestCase):
         return deliveries.delivery_id(self.subscription.id, message_id), message_id
 
     def put(self, delivery_id, message_id, tried=1):
-        entry = deliveries.Entry(delivery_id, message_id=message_id, again=1, tried=tried)
+        before = deliveries.Progress(total=tried, first_at=1, last_at=2, status=410, error='status')
+        entry = deliveries.Entry(delivery_id, message_id=message_id, again=1, before=before)
         self.services.lanes.put('project-1', self.subscription.id, [entry], self.clock())
 
     def setUp(self):
@@ -852,7 +853,8 @@ class TestAgain(TurnsTestCase):
         self.assertEqual(['lost', 'lost'], self.bodies())
         self.assertEqual([1, 2], [document['attempt'] for document in self.sent()])
         self.assertEqual('delivered', self.records()[delivery_id]['outcome'])
-        self.assertEqual(2, self.records()[delivery_id]['attempts'])
+        record = self.records()[delivery_id]
+        self.assertEqual((2, 1, self.clock()), tuple(record[name] for name in ('attempts', 'first_at', 'last_at')))
 
     def test_it_may_fail_again(self):
         delivery_id, message_id = self.fail()
