@@ -111,12 +111,19 @@ class TestTasks(testtools.TestCase):
 
     def test_requests_are_remembered(self):
         enrolment = enrol()
-        tasks = [sequences.Task(sequences.new_id(), 'p', enrolment.id) for _ in range(40)]
-        for task in tasks:
+        for number in range(40):
+            task = sequences.Task(sequences.new_id(), 'p', enrolment.id)
             self.assertFalse(sequences.is_handled(enrolment, task))
-            enrolment = sequences.handle(enrolment, task)
+            enrolment = sequences.handle(enrolment, task, NOW + number * 3600)
             self.assertTrue(sequences.is_handled(enrolment, task))
         self.assertLess(len(enrolment.handled), 20)
+
+    def test_all_requests_of_the_last_minutes_are_remembered(self):
+        enrolment = enrol()
+        tasks = [sequences.Task(sequences.new_id(), 'p', enrolment.id) for _ in range(100)]
+        for number, task in enumerate(tasks):
+            enrolment = sequences.handle(enrolment, task, NOW + number)
+        self.assertTrue(all(sequences.is_handled(enrolment, task) for task in tasks))
 
     def test_a_step_has_one_key_until_the_client_goes_back(self):
         enrolment = enrol()
