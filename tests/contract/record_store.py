@@ -353,6 +353,17 @@ class RecordStoreContract:
 
         self.assertEqual([errors.Duplicate()], self.insert(thing('b', group='g', name='n')))
 
+    def test_a_replacement_may_take_what_one_before_it_gives_up_and_none_behind_it(self):
+        [a, b] = self.insert(thing('a', select='s'), thing('b', select='t'))
+        giving, taking = {**b, 'select': None}, {**a, 'select': 't'}
+
+        answers = self.replace(taking, giving)
+        self.assertEqual([errors.Duplicate(), 2], [_revision(answer) for answer in answers])
+        [b] = self.replace({**b, 'revision': 2})
+
+        answers = self.replace({**giving, 'revision': b['revision']}, taking)
+        self.assertEqual([4, 2], [_revision(answer) for answer in answers])
+
     # Find: conditions
 
     def test_a_field_equals_a_value_exactly(self):

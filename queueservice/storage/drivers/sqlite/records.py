@@ -24,7 +24,12 @@ class RecordStore:
         return self._database.write(_insert, table, given)
 
     def replace(self, table, given):
-        return self._database.write(_replace, table, given)
+        # What the transaction need not wait for is done before and after it.
+        rows = [[*_encode(table, record), record['revision'] + 1] for record in given]
+        refused = self._database.write(_replace, table, rows)
+        return [
+            _decode_all(table, row) if answer is None else answer for row, answer in zip(rows, refused, strict=True)
+        ]
 
     def find(self, table, query):
         return self._database.read(_find, table, query)
@@ -58,38 +63,33 @@ def _insert(connection, table, given):
     return answers
 
 
-def _replace(connection, table, given):
+def _replace(connection, table, rows):
+    """Replace records by rows of all fields and of the next revision; return for each why it was not, or None."""
+    refused = _replace_together(connection, table, rows) if len(rows) > 1 else None
+    return refused or [_replace_one(connection, table, row) for row in rows]
+
+
+def _replace_one(connection, table, row):
     columns = [*table.fields, 'revision']
-    rows = [[*_encode(table, record), record['revision'] + 1] for record in given]
-    refused = _replace_together(connection, table, given, rows) if len(given) > 1 else None
-    if refused is None:
-        refused = [_replace_one(connection, table, record, row) for record, row in zip(given, rows, strict=True)]
-    return [
-        _decode(table, columns, row) if answer is None else answer for row, answer in zip(rows, refused, strict=True)
-    ]
-
-
-def _replace_one(connection, table, record, row):
-    """Replace a record; return why it was not."""
-    sets = ', '.join(f'"{column}" = ?' for column in (*table.fields, 'revision'))
+    sets = ', '.join(f'"{column}" = ?' for column in columns)
     where = ' AND '.join(f'"{column}" = ?' for column in (*table.key, 'revision'))
     try:
         replaced = connection.execute(
-            f'UPDATE "{table.name}" SET {sets} WHERE {where}', (*row, *_key(table, record), record['revision'])
+            f'UPDATE "{table.name}" SET {sets} WHERE {where}', (*row, *_key(table, columns, row), row[-1] - 1)
         ).rowcount
     except sqlite3.IntegrityError:
         return errors.Duplicate()
     return None if replaced else errors.Stale()
 
 
-def _replace_together(connection, table, given, rows):
-    """Replace records by few statements; return for each why it was not. None: it has to be done one by one.
+def _replace_together(connection, table, rows):
+    """As `_replace`, by few statements; None if it has to be done one by one.
 
     Each statement waits for the interpreter's lock. And only those columns are set in which anything changes: for each
     of the others SQLite would write indexes anew.
     """
     columns = [*table.fields, 'revision']
-    keys = [_key(table, record) for record in given]
+    keys = [_key(table, columns, row) for row in rows]
     if len(set(keys)) < len(keys):
         return None  # the second is to find the first done
     stored = _find_by_keys(connection, table, columns, keys)
@@ -99,32 +99,26 @@ def _replace_together(connection, table, given, rows):
         if before is not None and before[-1] == row[-1] - 1:
             fresh[key] = row
             changed |= {index for index, old in enumerate(before) if old != row[index]}
-    changed = sorted(changed)
-    names = [f'key {field}' for field in table.key]
-    sets = ', '.join(f'"{columns[index]}" = given."{columns[index]}"' for index in changed)
+    changed = [columns[index] for index in sorted(changed)]
+    if any(column in unique for unique in table.unique for column in changed):
+        return None  # one may take what the other has left
+    places = [columns.index(column) for column in changed]
+    names = _names([*(f'key {field}' for field in table.key), *changed])
+    sets = ', '.join(f'"{column}" = given."{column}"' for column in changed)
     where = ' AND '.join(f'"{table.name}"."{field}" = "key {field}"' for field in table.key)
-    values = [(*key, *(row[index] for index in changed)) for key, row in fresh.items()]
-    connection.execute('SAVEPOINT replacing')
-    try:
-        for start in range(0, len(values), _ROWS):
-            some = values[start : start + _ROWS]
-            connection.execute(
-                f'WITH given({_names([*names, *(columns[index] for index in changed)])}) AS (VALUES {_marks(some)}) '
-                f'UPDATE "{table.name}" SET {sets} FROM given WHERE {where}',
-                tuple(itertools.chain.from_iterable(some)),
-            )
-    except sqlite3.IntegrityError:
-        connection.execute('ROLLBACK TO replacing')
-        return None
-    finally:
-        connection.execute('RELEASE replacing')
+    values = [(*key, *(row[place] for place in places)) for key, row in fresh.items()]
+    for start in range(0, len(values), _ROWS):
+        some = values[start : start + _ROWS]
+        connection.execute(
+            f'WITH given({names}) AS (VALUES {_marks(some)}) UPDATE "{table.name}" SET {sets} FROM given WHERE {where}',
+            tuple(itertools.chain.from_iterable(some)),
+        )
     return [None if key in fresh else errors.Stale() for key in keys]
 
 
 def _find_by_keys(connection, table, columns, keys):
     """Rows of these columns, by key."""
     found = {}
-    places = [columns.index(field) for field in table.key]
     for start in range(0, len(keys), _ROWS):
         some = keys[start : start + _ROWS]
         rows = connection.execute(
@@ -132,7 +126,7 @@ def _find_by_keys(connection, table, columns, keys):
             f'SELECT {_names(columns)} FROM wanted CROSS JOIN "{table.name}" USING ({_names(table.key)})',
             tuple(itertools.chain.from_iterable(some)),
         ).fetchall()
-        found |= {tuple(row[place] for place in places): row for row in rows}
+        found |= {_key(table, columns, row): row for row in rows}
     return found
 
 
@@ -140,8 +134,8 @@ def _marks(rows):
     return ', '.join([f'({", ".join("?" * len(rows[0]))})'] * len(rows))
 
 
-def _key(table, record):
-    return tuple(record[field] for field in table.key)
+def _key(table, columns, row):
+    return tuple(row[columns.index(field)] for field in table.key)
 
 
 def _find(connection, table, query):
@@ -279,7 +273,10 @@ def _names(fields):
 
 
 def _encode(table, record):
-    return [_encode_value(table, field, record[field]) for field in table.fields]
+    return [
+        _encode_value(table, field, record[field]) if kind is list else record[field]
+        for field, kind in table.fields.items()
+    ]
 
 
 def _encode_value(table, field, value):
@@ -296,10 +293,13 @@ def _encode_element(text):
 def _decode(table, fields, row):
     record = dict(zip(fields, row, strict=True))
     for field, kind in table.fields.items():
-        value = record.get(field)
-        if value is not None:
-            if kind is bool:
-                record[field] = bool(value)
-            elif kind is list:
-                record[field] = msgspec.json.decode(value)
+        if kind is bool or kind is list:
+            value = record.get(field)
+            if value is not None:
+                record[field] = bool(value) if kind is bool else msgspec.json.decode(value)
     return record
+
+
+def _decode_all(table, row):
+    """The record of a row of all fields."""
+    return _decode(table, [*table.fields, 'revision'], row)
