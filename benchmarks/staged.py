@@ -1,9 +1,10 @@
 """How long one worker takes for a run of a schedule with many enrolments, and what others notice of it.
 
-python -m benchmarks.staged [--enrolments 100000] [--folder FOLDER]
+python -m benchmarks.staged [--enrolments 100000] [--folder FOLDER] [--driver mongodb]
 python -m benchmarks.staged --deliver [--subscribed]
 
-On SQLite, in a process of its own like a worker. A second process posts to a queue of another project all the time.
+On SQLite, or on the stand-in for MongoDB, in a process of its own like a worker. A second process posts to a queue of
+another project all the time.
 
 With --deliver it is a server and a worker of their own, and what is taken is how long a message of the other project
 takes from its post to a subscriber, before the run and while it is queued; with --subscribed the outbound queue has a
@@ -17,7 +18,6 @@ import json
 import multiprocessing
 import pathlib
 import statistics
-import tempfile
 import time
 
 from queueservice import bootstrap
@@ -25,7 +25,8 @@ from queueservice.model import errors, queues, sequences
 from queueservice.services import sequences as sequences_service
 from queueservice.services import steps
 from queueservice.storage import messages as store
-from tests.faults import delivery
+from queueservice.worker import tasks
+from tests.faults import delivery, staged
 from tests.fixtures import drivers, receiver
 
 _BATCH = 1000
@@ -45,27 +46,28 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('--enrolments', type=int, default=100_000)
     parser.add_argument('--folder', help='where the database is made')
+    parser.add_argument('--driver', choices=('sqlite', 'mongodb'), default='sqlite')
     parser.add_argument('--deliver', action='store_true', help='measure the deliveries of another project')
     parser.add_argument('--subscribed', action='store_true', help='the outbound queue has a subscriber too')
     options = parser.parse_args()
     if options.deliver:
         measure_deliveries(options.enrolments, options.subscribed)
         return
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        measure(folder, options.enrolments)
+    with staged.storage(options.driver, options.folder) as place:
+        measure(place, options.enrolments)
 
 
-def measure(folder, count):
+def measure(place, count):
     clock = Clock()
-    driver = drivers.build_sqlite(folder)
+    driver = staged.open_driver(place)
     services = bootstrap.build_services(driver, clock=clock)
     schedule = fill(services, clock(), count)
-    alone = post_beside(folder, lambda: time.sleep(3))
+    alone = post_beside(place, lambda: time.sleep(3))
     clock.ahead = 86400
     clock.ahead -= (clock() % 86400) - (schedule.due_at % 86400) - 1  # a second past the next run
     began = time.perf_counter()
     cpu = time.process_time()
-    beside = post_beside(folder, lambda: work(services.steps))
+    beside = post_beside(place, lambda: work(services.steps))
     seconds = time.perf_counter() - began
     cpu = time.process_time() - cpu
     key = queues.check_key(queues.PROJECT, 'p', 'outbound')
@@ -175,14 +177,15 @@ def enrol(template, number, now):
 
 def work(worker: steps.Steps):
     """Do what is due, as a worker does it."""
-    while worker.start() + worker.do_range() + worker.do_tasks():
+    schedule = tasks.Schedule(worker, time.sleep)
+    while schedule():
         pass
 
 
-def post_beside(folder, action):
+def post_beside(place, action):
     """What posts of another process took while `action` ran: seconds of each."""
     ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context('spawn').Process(target=post, args=(folder, theirs))
+    process = multiprocessing.get_context('spawn').Process(target=post, args=(place, theirs))
     process.start()
     ours.recv()  # it is ready
     action()
@@ -192,8 +195,8 @@ def post_beside(folder, action):
     return latencies
 
 
-def post(folder, pipe):
-    driver = drivers.build_sqlite(folder)
+def post(place, pipe):
+    driver = staged.open_driver(place)
     services = bootstrap.build_services(driver)
     key = queues.check_key(queues.PROJECT, 'other', 'q')
     services.queues.ensure(key)

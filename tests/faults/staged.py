@@ -1,6 +1,6 @@
 """Workers that send the messages of a course are killed again and again: is each step posted once, and none lost?
 
-python -m tests.faults.staged [--kills 40] [--enrolments 2000] [--seed 1]
+python -m tests.faults.staged [--kills 40] [--enrolments 2000] [--seed 1] [--driver mongodb]
 """
 
 import argparse
@@ -18,38 +18,62 @@ from queueservice import bootstrap
 from queueservice.model import queues
 from queueservice.storage import errors as storage_errors
 from queueservice.storage import messages as store
-from tests.fixtures import drivers
+from queueservice.storage.drivers.mongodb import driver as driver_module
+from tests.fixtures import drivers, mongodb
 
 _PROJECT = 'p'
 _DAY = 86400
 #: Seconds after which the claims of those who were killed have ended: the clock of the next one is ahead by so much.
 _CLAIMS = 61
 _PAGE = 1000
+#: Seconds after which a worker is killed at the latest. The stand-in for MongoDB takes its time for everything.
+_LONGEST = {'sqlite': 0.15, 'mongodb': 2.0}
 
 
-def build(folder, ahead):
-    """The services on the database in `folder`, with a clock that is `ahead`."""
-    driver = drivers.build_sqlite(folder, synchronous='normal')
-    return bootstrap.build_services(driver, clock=lambda: time.time() + ahead)
+@contextlib.contextmanager
+def storage(driver, folder=None):
+    """A store of its own, in `folder` if it is a file; yields what it is opened by."""
+    with contextlib.ExitStack() as stack:
+        if driver == 'mongodb':
+            server = mongodb.Server()
+            stack.callback(server.remove)
+            server.start()
+            yield f'{server.uri}/staged'
+        else:
+            yield stack.enter_context(tempfile.TemporaryDirectory(dir=folder))
 
 
-def run(kills, enrolments, seed):
+def open_driver(place, synchronous='full'):
+    """A driver of the store that is opened by `place`."""
+    if not place.startswith('mongodb:'):
+        return drivers.build_sqlite(place, synchronous)
+    opened = driver_module.Driver(place, unreliable=True, patience=mongodb.PATIENCE)
+    opened.prepare()
+    return opened
+
+
+def build(place, ahead):
+    """The services on the store that is opened by `place`, with a clock that is `ahead`."""
+    return bootstrap.build_services(open_driver(place, 'normal'), clock=lambda: time.time() + ahead)
+
+
+def run(kills, enrolments, seed, driver='sqlite'):
     """What became of it, as a dict; `lost` and `twice` have to be empty."""
     chance = random.Random(seed)
-    with tempfile.TemporaryDirectory() as folder:
-        services = build(folder, 0)
+    with storage(driver) as place:
+        services = build(place, 0)
         people = fill(services, enrolments)
         services.driver.close()
         ahead = _DAY
         killed = 0
         for _ in range(kills):
-            with worker(folder, ahead) as process:
+            with worker(place, ahead) as process:
                 process.stdout.readline()  # it begins
-                time.sleep(chance.uniform(0, 0.15))
+                time.sleep(chance.uniform(0, _LONGEST[driver]))
                 killed += process.poll() is None
             ahead += _CLAIMS
-        finish(folder, ahead)
-        services = build(folder, ahead + 2 * _CLAIMS)
+        finish(place, ahead)
+        services = build(place, ahead + 2 * _CLAIMS)
         found = judge(services, people)
         services.driver.close()
         return {'kills': killed, **found}
@@ -75,9 +99,9 @@ def fill(services, count):
 
 
 @contextlib.contextmanager
-def worker(folder, ahead):
+def worker(place, ahead):
     process = subprocess.Popen(
-        [sys.executable, '-m', 'tests.faults.staged', '--work', folder, '--ahead', str(ahead)], stdout=subprocess.PIPE
+        [sys.executable, '-m', 'tests.faults.staged', '--work', place, '--ahead', str(ahead)], stdout=subprocess.PIPE
     )
     try:
         yield process
@@ -87,18 +111,18 @@ def worker(folder, ahead):
         process.stdout.close()
 
 
-def work(folder, ahead):
+def work(place, ahead):
     """Send what there is to send, until the end."""
-    services = build(folder, ahead)
+    services = build(place, ahead)
     print('begun', flush=True)
     while True:
         if not services.steps.start() + services.steps.do_range() + services.steps.do_tasks():
             time.sleep(0.01)
 
 
-def finish(folder, ahead):
+def finish(place, ahead):
     for more in range(3):
-        services = build(folder, ahead + more * _CLAIMS)
+        services = build(place, ahead + more * _CLAIMS)
         with contextlib.suppress(storage_errors.Unavailable):
             while services.steps.start() + services.steps.do_range() + services.steps.do_tasks():
                 pass
@@ -134,13 +158,14 @@ def main():
     parser.add_argument('--kills', type=int, default=40)
     parser.add_argument('--enrolments', type=int, default=2000)
     parser.add_argument('--seed', type=int, default=random.randrange(10**6))
-    parser.add_argument('--work', help='be the worker on the database in this folder')
+    parser.add_argument('--driver', choices=('sqlite', 'mongodb'), default='sqlite')
+    parser.add_argument('--work', help='be the worker on the database in this folder, or at this address')
     parser.add_argument('--ahead', type=float, default=0)
     options = parser.parse_args()
     if options.work:
         work(options.work, options.ahead)
     else:
-        print(run(options.kills, options.enrolments, options.seed), 'seed', options.seed)
+        print(run(options.kills, options.enrolments, options.seed, options.driver), 'seed', options.seed)
 
 
 if __name__ == '__main__':
