@@ -1,10 +1,12 @@
 """queueservice-server as an operator meets it."""
 
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -16,6 +18,7 @@ import testtools
 from tests.fixtures import server
 
 HEADERS = {'Client-ID': '3381af92-2b9e-11e3-b191-71861300734c', 'X-Project-Id': 'p'}
+RAW_HEADERS = ''.join(f'{name}: {value}\r\n' for name, value in {'Host': 'x', **HEADERS}.items())
 
 
 def run(*options, **environment):
@@ -38,6 +41,11 @@ def call(port, method, path, document=None, timeout=10):
         return answer.status, answer.read()
     finally:
         connection.close()
+
+
+def get(path, more=''):
+    """A request as it is sent."""
+    return f'GET {path} HTTP/1.1\r\n{RAW_HEADERS}{more}\r\n'.encode()
 
 
 class FunctionalTestCase(testtools.TestCase):
@@ -225,10 +233,8 @@ class ServerTest(FunctionalTestCase):
         running = server.Server('--workers', '1', '--threads', '4').start()
         self.addCleanup(running.remove)
         with socket.create_connection(('127.0.0.1', running.port), timeout=10) as slow:
-            head = ''.join(f'{name}: {value}\r\n' for name, value in HEADERS.items())
-            slow.sendall(
-                f'POST /v2/queues/q/messages HTTP/1.1\r\nHost: x\r\n{head}Content-Length: {len(body)}\r\n\r\n'.encode()
-            )
+            head = f'POST /v2/queues/q/messages HTTP/1.1\r\n{RAW_HEADERS}Content-Length: {len(body)}\r\n\r\n'
+            slow.sendall(head.encode())
             slow.sendall(body[:10])
             time.sleep(0.5)
             os.killpg(running.process.pid, number)  # as Ctrl-C does: to everybody
@@ -238,6 +244,46 @@ class ServerTest(FunctionalTestCase):
         self.assertTrue(answer.startswith(b'HTTP/1.1 201'), answer)
         self.assertEqual(0, running.process.wait(35))
         running.kill()
+
+    def test_connections_that_are_kept_open_do_not_keep_it_from_ending(self):
+        running = server.Server('--workers', '1').start()
+        self.addCleanup(running.remove)
+        with (
+            socket.create_connection(('127.0.0.1', running.port), timeout=10) as idle,
+            socket.create_connection(('127.0.0.1', running.port), timeout=10) as silent,
+        ):
+            idle.sendall(get('/v2/ping'))
+            self.assertTrue(idle.recv(65536).startswith(b'HTTP/1.1 204'))
+            running.process.send_signal(signal.SIGTERM)
+            self.assertEqual((b'', b''), (idle.recv(1), silent.recv(1)))
+            self.assertEqual(0, running.process.wait(10))
+
+    def test_requests_that_are_sent_ahead_are_answered_in_order(self):
+        paths = '/v2/ping', '/v2/queues/q/stats', '/v2/ping', '/v2/queues/q/nothing', '/v2/queues/q/claims'
+        asked = b''.join(get(path) for path in paths[:-1]) + get(paths[-1], 'Connection: close\r\n')
+        with server.Server('--workers', '1') as running:
+            call(running.port, 'PUT', '/v2/queues/q')
+            with socket.create_connection(('127.0.0.1', running.port), timeout=10) as connection:
+                connection.sendall(asked)
+                with connection.makefile('rb') as stream:
+                    answers = stream.read()
+        statuses = [int(status) for status in re.findall(rb'HTTP/1.1 (\d+) ', answers)]
+        self.assertEqual([204, 200, 204, 404, 405], statuses)
+
+    def test_a_client_that_sends_ahead_lets_others_have_their_turn(self):
+        count = 3000
+        with (
+            server.Server('--workers', '1', '--threads', '1') as running,
+            socket.create_connection(('127.0.0.1', running.port), timeout=10) as hasty,
+        ):
+            hasty.sendall(get('/v2/ping') * count)
+            self.assertEqual(204, call(running.port, 'GET', '/v2/ping')[0])
+            hasty.setblocking(False)
+            received = []
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    received.append(hasty.recv(65536))
+        self.assertLess(b''.join(received).count(b'HTTP/1.1 204'), count)
 
     def test_a_killed_worker_is_replaced(self):
         with server.Server('--workers', '1') as running:
