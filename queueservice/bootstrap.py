@@ -46,6 +46,7 @@ from queueservice.services import (
     rates,
     redrive,
     replays,
+    retention,
     schedules,
     sealing,
     secrets,
@@ -283,7 +284,8 @@ def build_services(
     all_lanes = lanes.Lanes(driver, all_queues, all_senders)
     all_notifications = notifications.Notifications(driver, all_queues, all_lanes)
     all_senders.setdefault('queue', copies.Copies(all_queues, all_notifications, all_quotas, limits, seals))
-    all_captures = captures.Captures(driver, settings.capture, clock)
+    all_retention = retention.Retention(driver, settings.capture.retention, clock)
+    all_captures = captures.Captures(driver, all_retention, settings.capture, clock)
     all_user_messages = user_messages.UserMessages(driver, limits, settings.user_message_ttl, clock)
     all_evidence = evidence.Evidence(all_captures, all_user_messages)
     all_dead_letters = dead_letters.DeadLetters(driver, all_queues, seals, all_notifications, clock)
@@ -335,7 +337,7 @@ def build_services(
         user_messages=all_user_messages,
         captures=all_captures,
         evidence=all_evidence,
-        collections=collections_service.Collections(driver, all_captures, clock),
+        collections=collections_service.Collections(driver, all_captures, all_retention, clock),
         confirmations=all_confirmations,
         replays=replays.Replays(driver, all_captures, all_subscriptions, all_senders, clock),
         schedules=all_schedules,
@@ -360,7 +362,7 @@ def build_services(
             clock,
         ),
         health=health.Health(driver, all_queues, clock),
-        housekeeping=housekeeping.Housekeeping(driver, all_subscriptions, clock, chores=(all_captures.sweep,)),
+        housekeeping=housekeeping.Housekeeping(driver, all_subscriptions, clock, chores=(all_retention.sweep,)),
     )
 
 

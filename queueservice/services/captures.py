@@ -1,31 +1,22 @@
-"""Buckets and their exchanges: kept, shown, and dropped when there are too many.
-
-An exchange stays as long as its bucket has room, or a collection holds it. Whatever order keeps that true when
-something is interrupted is said where it is done; `sweep` finds what was left behind.
-"""
+"""Buckets and their exchanges: kept, shown, and deleted. How long an exchange stays, `retention` says."""
 
 import collections.abc
 import logging
-import typing
 
 import msgspec
 
 from queueservice.delivery import base as delivery
 from queueservice.model import captures, deliveries, errors
+from queueservice.services import retention
 from queueservice.storage import base, records, tables
 from queueservice.storage import errors as storage_errors
 
 _LOG = logging.getLogger(__name__)
 
-#: Records that are written or dropped in one step.
+#: Records that are written or read in one step.
 _SLICE = 100
-#: How many buckets a process remembers to have trimmed lately.
-_REMEMBERED = 16384
 #: Bytes of bodies that one answer holds at the most, beside the first exchange's.
 _MOST_BODIES = 16 * 1024 * 1024
-#: Seconds for which whoever stores an exchange may have its bodies stored alone.
-_IN_THE_MAKING = 600
-_ATTEMPTS = 20
 
 #: In the answer to a push that came to a bucket: key and id of the exchange that it became.
 CAPTURED_HEADER = 'X-Captured-Exchange'
@@ -48,12 +39,17 @@ class Captured(msgspec.Struct, frozen=True):
 
 
 class Captures:
-    def __init__(self, driver: base.Driver, rules: captures.Rules, clock: collections.abc.Callable[[], float]):
+    def __init__(
+        self,
+        driver: base.Driver,
+        retention: retention.Retention,
+        rules: captures.Rules,
+        clock: collections.abc.Callable[[], float],
+    ):
         self._records = driver.records
+        self._retention = retention
         self._rules = rules
         self._clock = clock
-        self._untrimmed: dict[str, int] = {}  # bucket -> how many were stored since it was last looked at
-        self._swept: tuple[str, str] = '', ''  # how far this process has swept: bucket, exchange
 
     # Buckets
 
@@ -102,14 +98,10 @@ class Captures:
         :raises NotFound: the project has no such bucket.
         """
         self.get(project, key)
-        of_bucket = (records.Condition('bucket', '=', key),)
-        for table in (tables.COLLECTIONS, tables.COLLECTION_ITEMS):
-            self._empty(table, of_bucket)
-        self._clear(of_bucket)
-        self._empty(tables.EXCHANGE_BODIES, of_bucket)
+        self._retention.empty(key)
         self._records.delete(tables.BUCKETS, [records.Condition('id', '=', key)], limit=1)
         # What came in meanwhile: whoever stores something later sees that there is no bucket.
-        self._clear(of_bucket)
+        self._retention.clear(key)
 
     # Exchanges
 
@@ -152,7 +144,7 @@ class Captures:
         :raises NotFound: there is none in a bucket of the project.
         """
         self.get(project, key)
-        found = self.find(key, exchange_id)
+        found = self._retention.find(key, exchange_id)
         if found is None:
             raise errors.NotFound(description='There is no such message in this bucket.')
         [whole] = self.with_bodies([unpack(found)])
@@ -188,7 +180,7 @@ class Captures:
         # A bucket that is deleted at the same moment may have been emptied before this came into it.
         if self._find_bucket(intake.bucket) is None:
             ids = [exchange.id for exchange in exchanges]
-            self._drop(intake.bucket, (_is_one_of('id', ids),), limit=len(ids))
+            self._retention.drop(intake.bucket, (records.Condition('id', 'in', ids),), limit=len(ids))
             raise errors.NotFound(description='The bucket has been deleted.')
 
     def clear(self, project: str, key: str) -> None:
@@ -198,7 +190,7 @@ class Captures:
         """
         self.get(project, key)
         now = self._clock()
-        self._clear((records.Condition('bucket', '=', key), records.Condition('stored_at', '<=', now)))
+        self._retention.clear(key, records.Condition('stored_at', '<=', now))
 
     # Deliveries
 
@@ -233,52 +225,9 @@ class Captures:
             if name.lower() == CAPTURED_HEADER.lower():
                 key, _, exchange_id = value.partition('/')
                 bucket = self._find_bucket(key) if captures.is_key(key) else None
-                found = self.find(key, exchange_id) if bucket and bucket.project == project else None
+                found = self._retention.find(key, exchange_id) if bucket and bucket.project == project else None
                 return found is not None and found['identifier'] == captured.delivery_id
         return False
-
-    # For collections
-
-    def find(self, key: str, exchange_id: str) -> records.Record | None:
-        """The record of an exchange."""
-        if not captures.is_id(exchange_id):
-            return None
-        where = (records.Condition('bucket', '=', key), records.Condition('id', '=', exchange_id))
-        found = self._records.find(tables.EXCHANGES, records.Query(where=where, limit=1)).records
-        return found[0] if found else None
-
-    def hold(self, key: str, exchange_id: str) -> bool:
-        """Let the exchange stay, whatever comes into its bucket; False if there is none.
-
-        Always raises its revision, so that whoever is about to let go of it notices.
-        """
-        return self._set_held(key, exchange_id, lambda: True)
-
-    def let_go(self, key: str, exchange_ids: collections.abc.Iterable[str]) -> None:
-        """Let those exchanges go with time that no collection holds any more."""
-        for exchange_id in exchange_ids:
-            where = (records.Condition('bucket', '=', key), records.Condition('exchange', '=', exchange_id))
-            self._set_held(
-                key, exchange_id, lambda where=where: self._records.count(tables.COLLECTION_ITEMS, where, 1) > 0
-            )
-
-    # In the background
-
-    def sweep(self) -> None:
-        """Look at one bucket, or one stretch of a large one: trim it, and repair what was interrupted there."""
-        key, exchange_id = self._swept
-        op = '>=' if exchange_id else '>'
-        query = records.Query(where=(records.Condition('id', op, key),), order=(('id', False),), limit=1)
-        found = self._records.find(tables.BUCKETS, query).records
-        if not found:
-            self._swept = '', ''
-            return
-        if found[0]['id'] != key:
-            key, exchange_id = found[0]['id'], ''
-            self._untrimmed.pop(key, None)
-            self._trim(key, 0)
-            self._repair_holds(key)
-        self._swept = key, self._drop_lone_bodies(key, exchange_id)
 
     # Inside
 
@@ -350,110 +299,13 @@ class Captures:
             if bodies:
                 self._records.insert(tables.EXCHANGE_BODIES, bodies)
             self._records.insert(tables.EXCHANGES, [_pack(exchange, now) for exchange in part])
-            self._trim(key, len(part))
-
-    def _trim(self, key, added):
-        """Drop the oldest of too many exchanges. The work for one write is bounded, however many there are too many."""
-        retention = self._rules.retention
-        # To count costs as much as there is: where that is much, it is done for every thousandth part only.
-        pending = self._untrimmed.get(key, retention) + added
-        if pending < max(1, retention // 1000) and added:
-            self._untrimmed[key] = pending
-            return
-        if len(self._untrimmed) >= _REMEMBERED:
-            self._untrimmed.clear()
-        self._untrimmed[key] = 0
-        free = (records.Condition('bucket', '=', key), records.Condition('held', '=', False))
-        most = max(2 * pending if pending < retention else 0, 2 * added, _SLICE)
-        surplus = self._records.count(tables.EXCHANGES, free, retention + most) - retention
-        while surplus > 0:
-            self._drop(key, free[1:], limit=min(surplus, _SLICE))
-            surplus -= _SLICE
-
-    def _drop(self, key, where, limit):
-        """Drop the oldest exchanges of a bucket that meet conditions; return the ids of those that were found.
-
-        Cut off in the middle, it leaves bodies without an exchange.
-        """
-        where = (records.Condition('bucket', '=', key), *where)
-        order = tuple((field, False) for field in ('bucket', 'held', 'stored_at', 'at', 'id'))
-        query = records.Query(where=where, order=order, limit=limit, fields=())
-        ids = [record['id'] for record in self._records.find(tables.EXCHANGES, query).records]
-        if not ids:
-            return ids
-        named = (records.Condition('bucket', '=', key), _is_one_of('id', ids))
-        # The conditions hold again, or do not: meanwhile a collection may have taken one.
-        dropped = self._records.delete(tables.EXCHANGES, (*named, *where[1:]), limit=len(ids))
-        gone = set(ids)
-        if dropped < len(ids):
-            left = records.Query(where=named, limit=len(ids), fields=())
-            gone -= {record['id'] for record in self._records.find(tables.EXCHANGES, left).records}
-        if gone:
-            alone = (records.Condition('bucket', '=', key), _is_one_of('id', sorted(gone)))
-            self._records.delete(tables.EXCHANGE_BODIES, alone, limit=len(gone))
-        return ids
-
-    def _clear(self, where):
-        key = where[0].value
-        while ids := self._drop(key, where[1:], limit=_SLICE):
-            self._empty(tables.COLLECTION_ITEMS, (where[0], _is_one_of('exchange', ids)))
-
-    def _empty(self, table, where):
-        while self._records.delete(table, where, limit=_SLICE) >= _SLICE:
-            pass
-
-    def _set_held(self, key, exchange_id, is_held):
-        """Whether there is the exchange; and `is_held()` was true, or not, until its revision was raised."""
-        for _ in range(_ATTEMPTS):
-            record = self.find(key, exchange_id)
-            if record is None:
-                return False
-            (replaced,) = self._records.replace(tables.EXCHANGES, [record | {'held': is_held()}])
-            if not isinstance(replaced, storage_errors.Stale):
-                return True
-        raise storage_errors.Unavailable(f'The exchange {exchange_id} kept being changed by others.')
+            self._retention.trim(key, len(part))
 
     def _find_bodies(self, exchanges):
         ids = [exchange.id for exchange in exchanges]
-        where = (records.Condition('bucket', '=', exchanges[0].bucket), _is_one_of('id', ids))
+        where = (records.Condition('bucket', '=', exchanges[0].bucket), records.Condition('id', 'in', ids))
         query = records.Query(where=where, limit=len(ids))
         return {record['id']: record for record in self._records.find(tables.EXCHANGE_BODIES, query).records}
-
-    def _repair_holds(self, key):
-        """Let go of what collections hold no more, and of items whose collection is gone."""
-        of_bucket = records.Condition('bucket', '=', key)
-        held = (of_bucket, records.Condition('held', '=', True))
-        query = records.Query(where=held, limit=2 * captures.MOST_HELD, fields=())
-        ids = [record['id'] for record in self._records.find(tables.EXCHANGES, query).records]
-        for start in range(0, len(ids), _SLICE):
-            part = ids[start : start + _SLICE]
-            where = (of_bucket, _is_one_of('exchange', part))
-            query = records.Query(where=where, limit=_SLICE * captures.MOST_COLLECTIONS, fields=())
-            items = self._records.find(tables.COLLECTION_ITEMS, query).records
-            wanted = {item['collection'] for item in items}
-            where = (of_bucket, _is_one_of('id', sorted(wanted)))
-            query = records.Query(where=where, limit=len(wanted), fields=())
-            there = {record['id'] for record in self._records.find(tables.COLLECTIONS, query).records}
-            for lost in wanted - there:
-                self._empty(tables.COLLECTION_ITEMS, (of_bucket, records.Condition('collection', '=', lost)))
-            needed = {item['exchange'] for item in items if item['collection'] in there}
-            self.let_go(key, [exchange_id for exchange_id in part if exchange_id not in needed])
-
-    def _drop_lone_bodies(self, key, exchange_id):
-        """Drop bodies whose exchange was never stored or is gone, of one stretch; return its end, '' for the last."""
-        where = [records.Condition('bucket', '=', key), records.Condition('id', '>', exchange_id)]
-        query = records.Query(
-            where=tuple(where), order=(('bucket', False), ('id', False)), limit=_SLICE, fields=('stored_at',)
-        )
-        bodies = self._records.find(tables.EXCHANGE_BODIES, query).records
-        old = [one['id'] for one in bodies if one['stored_at'] < self._clock() - _IN_THE_MAKING]
-        if old:
-            named = (where[0], _is_one_of('id', old))
-            there = self._records.find(tables.EXCHANGES, records.Query(where=named, limit=len(old), fields=())).records
-            lone = sorted(set(old) - {record['id'] for record in there})
-            if lone:
-                self._records.delete(tables.EXCHANGE_BODIES, (where[0], _is_one_of('id', lone)), limit=len(lone))
-        return bodies[-1]['id'] if len(bodies) == _SLICE else ''
 
 
 def unpack(record: records.Record) -> captures.Exchange:
@@ -541,7 +393,3 @@ def _pack_bucket(bucket):
 
 def _unpack_bucket(record):
     return captures.Bucket(record['id'], record['project'], record['name'], record['queue'], record['created_at'])
-
-
-def _is_one_of(field: str, values: typing.Sequence[str]) -> records.Condition:
-    return records.Condition(field, 'in', values)

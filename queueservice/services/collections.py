@@ -2,7 +2,7 @@
 
 An exchange is held as long as a collection has it. It is held before there is an item, and once more behind it: so
 whoever let go of it in between has noticed, or did so in vain. Cut off anywhere, it is held in vain at the worst, and
-`Captures.sweep` finds it.
+`Retention.sweep` finds it.
 """
 
 import collections.abc
@@ -11,6 +11,7 @@ import msgspec
 
 from queueservice.model import captures, errors
 from queueservice.services import captures as captures_service
+from queueservice.services import retention
 from queueservice.storage import base, records, tables
 from queueservice.storage import errors as storage_errors
 
@@ -19,10 +20,15 @@ _SLICE = 100
 
 class Collections:
     def __init__(
-        self, driver: base.Driver, held: captures_service.Captures, clock: collections.abc.Callable[[], float]
+        self,
+        driver: base.Driver,
+        captures: captures_service.Captures,
+        retention: retention.Retention,
+        clock: collections.abc.Callable[[], float],
     ):
         self._records = driver.records
-        self._captures = held
+        self._captures = captures
+        self._retention = retention
         self._clock = clock
 
     def create(self, project: str, key: str, name: str, description: str = '') -> captures.Collection:
@@ -90,11 +96,11 @@ class Collections:
         now = self._clock()
         rank = now if rank is None else captures.check_rank(rank)
         self._check_room(key, exchange_id)
-        if not self._captures.hold(key, exchange_id):
+        if not self._retention.hold(key, exchange_id):
             raise _no_message()
         self._put_item(key, collection_id, exchange_id, rank, now)
         # A bucket may have been cleared meanwhile, or the collection deleted: nobody else knows of this item then.
-        if not self._captures.hold(key, exchange_id) or self._find(key, collection_id) is None:
+        if not self._retention.hold(key, exchange_id) or self._find(key, collection_id) is None:
             self._delete_items(key, collection_id, [exchange_id])
             raise _no_message()
 
@@ -145,7 +151,7 @@ class Collections:
         held = (_of(key), records.Condition('held', '=', True))
         if self._records.count(tables.EXCHANGES, held, captures.MOST_HELD) < captures.MOST_HELD:
             return
-        found = self._captures.find(key, exchange_id)
+        found = self._retention.find(key, exchange_id)
         if found is not None and not found['held']:
             raise errors.Forbidden(
                 description=f'The collections of a bucket may hold {captures.MOST_HELD} messages. Remove those that '
@@ -178,7 +184,7 @@ class Collections:
             records.Condition('exchange', 'in', exchange_ids),
         )
         deleted = self._records.delete(tables.COLLECTION_ITEMS, where, limit=len(exchange_ids))
-        self._captures.let_go(key, exchange_ids)
+        self._retention.let_go(key, exchange_ids)
         return deleted
 
 
