@@ -52,7 +52,8 @@ def register(conf: cfg.ConfigOpts) -> None:
     log.register_options(conf)
     for group, options in list_opts():
         if group is not None:
-            conf.register_group(group)
+            # Of one that is registered itself, all configurations of the process would share the overrides.
+            conf.register_group(cfg.OptGroup(group.name, group.title, group.help))
         conf.register_opts(options, group=group)
 
 
@@ -64,7 +65,6 @@ def load(files: list[str] = (), directories: list[str] = (), **overrides) -> cfg
     """
     conf = cfg.ConfigOpts()
     register(conf)
-    _export_aliases(conf)
     try:
         conf(
             args=[],
@@ -74,13 +74,13 @@ def load(files: list[str] = (), directories: list[str] = (), **overrides) -> cfg
         )
     except OSError as error:  # a directory, for one
         raise ValueError(f'{error.filename}: {error.strerror}.') from None
-    for name, value in overrides.items():
-        if value is not None:
-            group, _, option = name.rpartition('.')
-            try:
-                conf.set_override(option, value, group=group or None)
-            except ValueError as error:
-                raise ValueError(f'[{group or "DEFAULT"}] {option} = {value}: {error}') from None
+    given = {name: value for name, value in overrides.items() if value is not None}
+    for name, value in (_read_aliases() | given).items():
+        group, _, option = name.rpartition('.')
+        try:
+            conf.set_override(option, value, group=group or None)
+        except ValueError as error:
+            raise ValueError(f'[{group or "DEFAULT"}] {option} = {value}: {error}') from None
     _touch(conf)
     return conf
 
@@ -90,15 +90,15 @@ def environment_name(group: str | None, option: str) -> str:
     return f'OS_{(group or "DEFAULT").replace(":", "_")}__{option}'.upper()
 
 
-def _export_aliases(conf):
-    # oslo.config looks for OS_STORAGE:SQLITE__X, which no shell can export.
-    for group, options in list_opts():
-        if group is None or ':' not in group.name:
-            continue
-        for option in options:
-            value = os.environ.get(environment_name(group.name, option.dest))
-            if value is not None:
-                os.environ[f'OS_{group.name}__{option.dest}'.upper()] = value
+def _read_aliases():
+    """What the environment says, by "group.option", where oslo.config looks for a name that no shell can export."""
+    names = {
+        f'{group.name}.{option.dest}': environment_name(group.name, option.dest)
+        for group, options in list_opts()
+        if group is not None and ':' in group.name
+        for option in options
+    }
+    return {option: os.environ[name] for option, name in names.items() if name in os.environ}
 
 
 def _touch(conf):
