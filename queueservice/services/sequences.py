@@ -2,6 +2,7 @@
 
 import collections.abc
 import typing
+import zlib
 
 import msgspec
 
@@ -14,6 +15,10 @@ from queueservice.storage import errors as storage_errors
 #: Internal queues: `sequences.Range`s, and `sequences.Task`s.
 RANGES = queues_model.QueueKey(queues_model.INTERNAL, '', 'sequence-ranges')
 TASKS = queues_model.QueueKey(queues_model.INTERNAL, '', 'sequence-tasks')
+#: `sequences.Task`s whose recipients' addresses have to be looked for. Each project has one of them.
+LOOK_UPS = tuple(
+    queues_model.QueueKey(queues_model.INTERNAL, '', f'sequence-look-ups-{number}') for number in range(16)
+)
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -106,3 +111,8 @@ class Sequences:
             of.change(project, id, lambda value: msgspec.structs.replace(value, **restored))
             raise
         return changed
+
+
+def look_ups_of(project: str) -> queues_model.QueueKey:
+    """Where those of a project wait whose addresses have to be looked for."""
+    return LOOK_UPS[zlib.crc32(project.encode()) % len(LOOK_UPS)]

@@ -1,7 +1,8 @@
 """Steps: enrolments are sent their next message. Called by workers.
 
-What is to be done lies in two internal queues: ranges of the enrolments of a schedule that runs, and single
-enrolments that somebody asks for or that failed before. The claim of such a message is the lock.
+What is to be done lies in internal queues: ranges of the enrolments of a schedule that runs; single enrolments that
+somebody asks for or that failed before; and, in queues of their own, those whose addresses have to be looked for. The
+claim of such a message is the lock.
 
 A step is written in this order: the message is appended to the outbound queue of the project, under a key made of
 enrolment and number; those who have completed their set are enrolled in the next one, under an id made of both; the
@@ -30,8 +31,9 @@ from queueservice.storage import messages as store
 
 _LOG = logging.getLogger(__name__)
 
-#: How many enrolments of a schedule are sent their messages together.
+#: How many enrolments of a schedule are sent their messages together, and how many single ones are taken at once.
 RANGE = 200
+TASKS = 20
 #: Seconds after which somebody else goes on where a worker was cut off.
 _CLAIM_TTL = 60
 #: So often is tried again what failed, and so often what others changed at the same moment.
@@ -116,9 +118,15 @@ class Steps:
         return self._do(sequences.RANGES, 1, self._do_range)
 
     def do_tasks(self) -> int:
-        """Send to single enrolments; return how many there were."""
-        # One at a time: each may wait for an identity store.
-        return self._do(sequences.TASKS, 1, self._do_task)
+        """Send to single enrolments whose addresses are known, and put the others aside; return how many there were."""
+        return self._do(sequences.TASKS, TASKS, self._do_task)
+
+    def look_up(self, number: int) -> int:
+        """Look for the address of one of those who were put aside in a queue of LOOK_UPS, and send to it; 0: of none.
+
+        May take as long as an identity store takes to answer, or not to.
+        """
+        return self._do(sequences.LOOK_UPS[number], 1, self._do_look_up)
 
     # Internal messages
 
@@ -157,23 +165,27 @@ class Steps:
         tasks = {one.id: model.task_of(one, wanted) for one in found}
         batch = self._send(wanted.project, tasks, found)
         now = self._clock()
-        for ids, wait in ((batch.unaddressed, 0), (batch.failed, _FIRST_WAIT)):
-            if ids:
-                named = {tasks[id].id: tasks[id] for id in ids}
-                schedules.put(self._store, self._queues, sequences.TASKS, named, now, now + wait if wait else 0)
+        if batch.unaddressed:
+            self._put_aside(wanted.project, {tasks[id].id: tasks[id] for id in batch.unaddressed}, now)
+        if batch.failed:
+            named = {tasks[id].id: tasks[id] for id in batch.failed}
+            schedules.put(self._store, self._queues, sequences.TASKS, named, now, now + _FIRST_WAIT)
         if len(found) == RANGE:
             rest = msgspec.structs.replace(wanted, after=found[-1].id)
             named = {f'{rest.schedule}:{rest.run_at}:{rest.after}': rest}
             schedules.put(self._store, self._queues, sequences.RANGES, named, now)
         return True
 
-    def _do_task(self, queue, claim, message):
+    def _do_task(self, queue, claim, message, looks_up=False):
         task = _TASK.decode(message.body)
         found = self._sequences.enrolments.find_one(task.project, task.enrolment)
         if found is None:
             return True
         tries = msgspec.json.decode(message.state, type=Tries).count if message.state else 0
-        batch = self._send(task.project, {found.id: task}, [found], attempt=tries + 1)
+        batch = self._send(task.project, {found.id: task}, [found], attempt=tries + 1 if looks_up else None)
+        if batch.unaddressed:
+            # Under a name of its own: the same task may come again when it has failed for long.
+            self._put_aside(task.project, {f'{task.id}:{message.position}': task}, self._clock())
         if not batch.failed:
             return True
         now = self._clock()
@@ -185,6 +197,13 @@ class Steps:
         change = messages.Change((message.position,), available_at=now + wait, state=state)
         self._store.renew(queue, claim.id, (change,), now)
         return False
+
+    def _do_look_up(self, queue, claim, message):
+        return self._do_task(queue, claim, message, looks_up=True)
+
+    def _put_aside(self, project, named, now):
+        """Let the addresses of recipients be looked for, where nobody waits for it but others of a few projects."""
+        schedules.put(self._store, self._queues, sequences.look_ups_of(project), named, now)
 
     def _give_up(self, task, rejection, now):
         failures = self._sequences.failures

@@ -1,5 +1,6 @@
 """The loop of a worker: calls its tasks, each in a thread of its own, as long as there is something to do."""
 
+import collections
 import collections.abc
 import logging
 import random
@@ -7,7 +8,7 @@ import threading
 import time
 
 from queueservice.model import deliveries
-from queueservice.services import evidence, lanes, notifications, steps, turns
+from queueservice.services import evidence, lanes, notifications, sequences, steps, turns
 from queueservice.storage import errors as storage_errors
 from queueservice.worker import tasks
 
@@ -19,6 +20,11 @@ MOST_PAUSE = 0.5
 MOST_PAUSE_OUTAGE = 2.0
 #: Seconds after which it is told again that the store does not answer.
 _REMINDER = 30.0
+
+#: Threads that share the outboxes, so that who has posted much does not hold up the others; and threads that share the
+#: queues of those whose addresses have to be looked for, for the same reason.
+DISPATCHERS = 4
+INQUIRERS = 8
 
 Task = collections.abc.Callable[[], bool]
 
@@ -39,15 +45,21 @@ class Worker:
         self._is_stopping = threading.Event()
         self._evidence = evidence
         self._due = threading.Event()  # set when there may be lanes to take
-        self._dispatch = tasks.Dispatch(notifications, clock, self._due.set)
-        self._schedule = tasks.Schedule(steps, self._is_stopping.wait)
-        self._deliver = tasks.Deliver(lanes, turns, rules.workers, clock, self._is_stopping.is_set, self._due.set)
+        self._remind_at = collections.defaultdict(float)  # name of a thread -> when it is told that the store is away
+        wake = self._due.set
+        self._deliver = tasks.Deliver(lanes, turns, rules.workers, clock, self._is_stopping.is_set, wake)
+        outboxes = [range(deliveries.OUTBOXES)[first::DISPATCHERS] for first in range(DISPATCHERS)]
+        look_ups = [range(len(sequences.LOOK_UPS))[first::INQUIRERS] for first in range(INQUIRERS)]
         self._threads = [
-            threading.Thread(target=self._run, args=(self._dispatch,), name='dispatcher', daemon=True),
-            threading.Thread(target=self._run, args=(self._deliver, self._due), name='taker', daemon=True),
-            threading.Thread(target=self._run, args=(self._schedule,), name='scheduler', daemon=True),
-            threading.Thread(target=self._run, args=(tasks.Step(steps),), name='stepper', daemon=True),
-            threading.Thread(target=self._run, args=(evidence.keep,), name='recorder', daemon=True),
+            *(
+                self._thread('dispatcher', tasks.Dispatch(notifications, some, clock, self._due.set))
+                for some in outboxes
+            ),
+            self._thread('taker', self._deliver, self._due),
+            self._thread('scheduler', tasks.Schedule(steps, self._is_stopping.wait)),
+            self._thread('stepper', tasks.Step(steps)),
+            *(self._thread('inquirer', tasks.LookUp(steps, some)) for some in look_ups),
+            self._thread('recorder', evidence.keep),
         ]
         #: Seconds within which it stops: an attempt ends within its timeout, and what it held is put away.
         self.grace = rules.timeout + 5
@@ -80,25 +92,28 @@ class Worker:
         while self._evidence.keep():
             pass
 
+    def _thread(self, name, *arguments):
+        return threading.Thread(target=self._run, args=arguments, name=name, daemon=True)
+
     def _run(self, task: Task, woken: threading.Event | None = None):
         """Call `task` until the end, at intervals where it finds nothing to do, and at once when `woken`."""
         pause = LEAST_PAUSE
-        remind_at = 0.0
+        name = threading.current_thread().name
         while not self._is_stopping.is_set():
             most = MOST_PAUSE
             try:
                 is_done = task()
-                remind_at = 0.0
+                self._remind_at[name] = 0.0
                 if is_done:
                     pause = LEAST_PAUSE
                     continue
             except storage_errors.StorageError as error:
-                if time.monotonic() >= remind_at:
-                    _LOG.warning('The storage cannot be used by the %s now: %s', threading.current_thread().name, error)
-                    remind_at = time.monotonic() + _REMINDER
+                if time.monotonic() >= self._remind_at[name]:
+                    self._remind_at[name] = time.monotonic() + _REMINDER
+                    _LOG.warning('The storage cannot be used by the %s now: %s', name, error)
                 most = MOST_PAUSE_OUTAGE
             except Exception:
-                _LOG.exception('The %s met something unexpected', threading.current_thread().name)
+                _LOG.exception('The %s met something unexpected', name)
                 most = MOST_PAUSE_OUTAGE
             event = woken or self._is_stopping
             if event.wait(pause * random.uniform(0.75, 1.25)) and woken:  # noqa: S311

@@ -8,7 +8,6 @@ import random
 import threading
 import time
 
-from queueservice.model import deliveries
 from queueservice.model import lanes as lanes_model
 from queueservice.services import lanes, notifications, steps, turns
 from queueservice.storage import errors as storage_errors
@@ -25,14 +24,16 @@ _MOST_WAY = 0.05
 
 
 class Dispatch:
-    """Takes what was posted from the outboxes to the lanes.
+    """Takes what was posted from outboxes to the lanes.
 
+    :param shards: which outboxes.
     :param wake: called as soon as there is something in one: there may be more to take.
     """
 
     def __init__(
         self,
         notifications: notifications.Notifications,
+        shards: collections.abc.Sequence[int],
         clock: collections.abc.Callable[[], float],
         wake: collections.abc.Callable[[], None],
     ):
@@ -40,7 +41,7 @@ class Dispatch:
         self._clock = clock
         self._wake = wake
         # Every worker in an order of its own: apart from each other, they find more to do.
-        self._shards = random.sample(range(deliveries.OUTBOXES), deliveries.OUTBOXES)
+        self._shards = random.sample(shards, len(shards))
 
     def __call__(self) -> bool:
         is_done = False
@@ -70,8 +71,23 @@ class Schedule:
         return is_done
 
 
+class LookUp:
+    """Sends to single enrolments whose addresses have to be looked for.
+
+    :param numbers: of the queues in which they wait; each in turn, so that a project whose identity store is slow holds
+        up nobody for longer than one question.
+    """
+
+    def __init__(self, steps: steps.Steps, numbers: collections.abc.Iterable[int]):
+        self._steps = steps
+        self._numbers = tuple(numbers)
+
+    def __call__(self) -> bool:
+        return sum([self._steps.look_up(number) for number in self._numbers]) > 0
+
+
 class Step:
-    """Sends to single enrolments."""
+    """Sends to single enrolments whose addresses are known."""
 
     def __init__(self, steps: steps.Steps):
         self._steps = steps

@@ -76,9 +76,17 @@ class StepsTestCase(tables.Tables, testtools.TestCase):
         """Do what there is to do now."""
         for _ in range(rounds):
             started = self.service.steps.start()
-            if not self.service.steps.do_range() + self.service.steps.do_tasks() + started:
+            looked = self.look_up() if self.rules.get('identity_url') else 0
+            if not self.service.steps.do_range() + self.service.steps.do_tasks() + started + looked:
                 return
         self.fail('It never ends.')
+
+    def use(self, *answers):
+        directory = Directory(*answers)
+        self.service.steps._identities = lambda url: directory
+
+    def look_up(self):
+        return sum([self.service.steps.look_up(number) for number in range(len(services_sequences.LOOK_UPS))])
 
     def next_day(self):
         self.clock.advance(DAY)
@@ -351,6 +359,7 @@ class TestRulesOfProjects(StepsTestCase):
         self.next_day()
         self.token(identity_url='https://identities.example.org')
         self.next_day()
+        self.look_up()
         self.assertEqual(['https://identities.example.org'], asked)
         self.assertEqual(['i', '+2'], [one['to_addr'] for one in self.posted()])
 
@@ -372,10 +381,6 @@ class TestRulesOfProjects(StepsTestCase):
 
 class TestAddresses(StepsTestCase):
     rules = {'identity_url': 'http://identities.example.org/api/v1'}
-
-    def use(self, *answers):
-        directory = Directory(*answers)
-        self.service.steps._identities = lambda url: directory
 
     def user_messages(self):
         return [(one.resource_uuid, one.text) for one in self.service.user_messages.page(PROJECT)]
@@ -411,7 +416,7 @@ class TestAddresses(StepsTestCase):
             self.driver.calls.clear()
             self.driver.fail(on_call=number)
             with contextlib.suppress(storage_errors.Unavailable):
-                self.service.steps.do_tasks()
+                self.look_up()
             calls = max(calls, len(self.driver.calls) + 1)
             self.driver.heal()
             self.clock.advance(61)  # the claim that was cut off has ended
@@ -460,6 +465,34 @@ class TestAddresses(StepsTestCase):
         self.assertEqual('outbound', bucket.name)
         self.assertEqual(1, len(self.service.captures.page(PROJECT, bucket.key, count=9)))
         self.assertTrue(self.read_one(enrolment).completed)
+
+
+class TestWaiting(StepsTestCase):
+    """Who has an address waits for no identity store."""
+
+    rules = {'identity_url': 'http://identities.example.org/api/v1'}
+
+    def test_those_whose_address_is_not_known_are_put_aside(self):
+        course = self.make_course(1)
+        for identity, metadata in (('a', None), ('b', b'{"to_addr":"+1"}'), ('c', None)):
+            self.service.enrolments.send(PROJECT, self.enrol(*course, identity=identity, metadata=metadata))
+        self.assertEqual(3, self.service.steps.do_tasks())
+        self.assertEqual([('b', 't1')], self.sent())
+        self.use('+2')
+        self.assertEqual([1, 1, 0], [self.look_up() for _ in range(3)])
+        self.assertEqual([('b', 't1'), ('a', 't1'), ('c', 't1')], self.sent())
+
+    def test_whoever_is_cut_off_puts_aside_once(self):
+        for late in (False, True):
+            self.start(faulty.Driver(base.ApiTestCase.make_driver(self)))
+            self.service.enrolments.send(PROJECT, self.enrol(*self.make_course(1, 2)))
+            self.driver.fail('messages.delete', late=late)
+            self.assertRaises(storage_errors.Unavailable, self.service.steps.do_tasks)
+            self.driver.heal()
+            self.clock.advance(61)
+            self.use('+2')
+            self.work()
+            self.assertEqual([('i', 't1')], self.sent())
 
 
 class TestQuota(StepsTestCase):

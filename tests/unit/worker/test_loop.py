@@ -7,13 +7,16 @@ import msgspec
 import testtools
 
 from queueservice import bootstrap
-from queueservice.delivery import base
+from queueservice.delivery import base, identities
 from queueservice.model import deliveries, messages, queues
+from queueservice.services import sequences
 from queueservice.storage import messages as store
 from queueservice.worker import loop
-from tests.fixtures import faulty, subscribers
+from tests.fixtures import drivers, faulty, subscribers
 
-THREADS = 4
+#: Those that use the store while there is nothing to do: beside these a taker, a scheduler and a stepper.
+THREADS = loop.DISPATCHERS + loop.INQUIRERS + 3
+NAMES = 5
 KEY = queues.QueueKey(queues.PROJECT, 'project-1', 'demo')
 
 
@@ -75,7 +78,7 @@ class TestWorker(testtools.TestCase):
         self.assertLess(time.monotonic() - began, 4)
         self.assertLessEqual(looks, 2 * THREADS)
         told = [record for record in logs.records if 'storage' in record.getMessage()]
-        self.assertLessEqual(len(told), THREADS)
+        self.assertLessEqual(len(told), NAMES)
         self.assertTrue(told)
 
     def test_it_outlives_what_nobody_expects(self):
@@ -128,8 +131,56 @@ class TestWorker(testtools.TestCase):
         time.sleep(0.2)
         self.driver.calls.clear()
         time.sleep(0.2)
-        looks = self.driver.calls.count('records.find') // deliveries.OUTBOXES
+        looks = self.driver.calls.count('records.find') // (deliveries.OUTBOXES + len(sequences.LOOK_UPS))
         self.assertLessEqual(looks, 0.2 / loop.LEAST_PAUSE)
+
+
+class Store:
+    """Knows the address of everybody, but for some says it only when it is told to."""
+
+    def __init__(self):
+        self.go_on = threading.Event()
+
+    def find(self, identity, now):
+        if identity == 'slow':
+            self.go_on.wait(30)
+        return identities.Found('+1', None, '', None)
+
+
+class TestInquiries(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        rules = sequences.Rules(identity_url='http://identities.example.org/api/v1')
+        self.services = bootstrap.build_services(drivers.build_memory(), bootstrap.Settings(staged=rules))
+        self.store = Store()
+        self.services.steps._identities = lambda url: self.store
+        self.worker = bootstrap.build_worker(self.services)
+        self.addCleanup(self.worker.stop)
+        self.addCleanup(self.store.go_on.set)
+
+    def test_a_slow_identity_store_holds_up_nobody_else(self):
+        self.send('project-1', 10, {'identity': 'slow'})
+        self.send('project-1', 3, {'identity': 'slow', 'metadata': b'{"to_addr":"+2"}'})
+        self.send('project-2', 3, {'identity': 'quick'})
+        self.worker.start()
+        self.assertTrue(_wait_for(lambda: self.count('project-1') == self.count('project-2') == 3))
+        self.store.go_on.set()
+        self.assertTrue(_wait_for(lambda: self.count('project-1') == 13))
+
+    def send(self, project, times, fields):
+        """Let so many recipients be sent a message."""
+        schedule = self.services.schedules.create(project, {'hour': '8', 'minute': '0'}).id
+        course = {'short_name': f'course-{times}', 'default_schedule': schedule}
+        course = self.services.message_sets.create(project, course).id
+        message = {'messageset': course, 'sequence_number': 1, 'lang': 'eng', 'text_content': 't'}
+        self.services.set_messages.create(project, message)
+        for _ in range(times):
+            enrolled = fields | {'messageset': course, 'lang': 'eng', 'schedule': schedule}
+            self.services.enrolments.send(project, self.services.enrolments.create(project, enrolled).id)
+
+    def count(self, project):
+        queue = self.services.queues.find(queues.QueueKey(queues.PROJECT, project, 'outbound'))
+        return 0 if queue is None else self.services.driver.messages.stats(queue, time.time()).total
 
 
 def _wait_for(condition):
