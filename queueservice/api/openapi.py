@@ -15,7 +15,7 @@ from queueservice.api import dialects, media, operations, params, policies, rout
 from queueservice.api.resources import base, home
 from queueservice.api.schemas import home as schemas
 from queueservice.model import limits as limits_module
-from queueservice.model import messages, metadata, queues
+from queueservice.model import messages, metadata, queues, signatures
 
 #: Where the document is served.
 PATH = '/openapi.json'
@@ -74,6 +74,20 @@ _ALWAYS = (400, 401, 403, 406, 414, 503)
 _TOKENS = {
     'token': {'type': 'apiKey', 'in': 'header', 'name': 'X-Auth-Token'},
     'bearer': {'type': 'http', 'scheme': 'bearer'},
+}
+
+#: What a pre-signed URL is sent with: all of it.
+_SIGNED = {
+    'signature': {
+        'type': 'apiKey',
+        'in': 'header',
+        'name': 'URL-Signature',
+        'description': 'Of a pre-signed URL, with the four others as they were given out with it.',
+    },
+    'signed_paths': {'type': 'apiKey', 'in': 'header', 'name': 'URL-Paths'},
+    'signed_methods': {'type': 'apiKey', 'in': 'header', 'name': 'URL-Methods'},
+    'signed_expiry': {'type': 'apiKey', 'in': 'header', 'name': 'URL-Expires'},
+    'signed_project': {'type': 'apiKey', 'in': 'header', 'name': 'X-Project-Id'},
 }
 
 _DESCRIPTION = """Message queues over HTTP, for many projects at once, with the API of OpenStack Zaqar.
@@ -135,8 +149,12 @@ class _Builder:
             },
             'paths': paths,
             'components': self._components(),
-            'security': [*([] if self._needs_token else [{}]), *({name: []} for name in _TOKENS)],
+            'security': self._credentials(),
         }
+
+    def _credentials(self):
+        """Each of them is enough."""
+        return [*([] if self._needs_token else [{}]), *({name: []} for name in _TOKENS)]
 
     def _path(self, path, resource, dialect):
         described = resource.operations(dialect)
@@ -175,6 +193,8 @@ class _Builder:
             }
         if is_public:
             described['security'] = []
+        elif signatures.is_for_route(method, dialect.path + path):
+            described['security'] = [*self._credentials(), {name: [] for name in _SIGNED}]
         refusals = {
             *operation.refusals,
             *(() if is_public else _ALWAYS),
@@ -302,7 +322,7 @@ class _Builder:
         _, documents = msgspec.json.schema_components(self._types, ref_template=_COMPONENT)
         documents['Metadata'] = self._metadata()
         return {
-            'securitySchemes': _TOKENS,
+            'securitySchemes': _TOKENS | _SIGNED,
             'schemas': self._bound(documents),
             'responses': dict(sorted(self._refusals.items())),
         }

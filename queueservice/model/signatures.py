@@ -39,6 +39,8 @@ _LINK = re.compile(r'/v2/queues/([A-Za-z0-9_.-]{1,64})/subscriptions/([0-9a-f]{2
 #: No share leads there, whatever it is for: who may confirm is for the subscriber to say, and what signs for him is
 #: told to the owner alone.
 _UNSHARED = ('/confirm', '/secret')
+_SHARED_ROUTE = re.compile(r'/v2/queues/{\w+}/(messages|subscriptions|claims)(/.*)?')
+_LINKED_ROUTE = '/v2/queues/{queue_name}/subscriptions/{subscription_id}/confirm'
 _EXPIRY = re.compile(r'[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}')
 #: A time as people and programs write it, of which the expiry is made.
 ASKED_EXPIRY = re.compile(rf'({_EXPIRY.pattern})(?:\.[0-9]{{1,9}})?(?:Z|\+00:00)?')
@@ -114,6 +116,13 @@ def read(paths: str, methods: str, project: str, expires: str) -> Grant | None:
 def canonical(grant: Grant) -> str:
     """The text that is signed: another one for every grant."""
     return _SEPARATOR.join((','.join(grant.paths), ','.join(grant.methods), grant.project, grant.expires))
+
+
+def is_for_route(method: str, route: str) -> bool:
+    """Whether there can be a grant for this method of a route, such as `/v2/queues/{queue_name}/messages`."""
+    if route == _LINKED_ROUTE:
+        return method == LINK_METHOD
+    return _SHARED_ROUTE.fullmatch(route) is not None and not route.endswith(_UNSHARED)
 
 
 def sign(grant: Grant, secret: bytes) -> str:

@@ -7,7 +7,7 @@ import openapi_spec_validator
 
 from queueservice.api import dialects, openapi, operations, params, routes
 from queueservice.api.resources import base as resources
-from queueservice.model import limits
+from queueservice.model import limits, queues, signatures
 from tests.api import base, walk
 from tests.fixtures import drivers, services, tables
 
@@ -123,6 +123,26 @@ class TestSettings(DocumentTestCase):
         self.assertNotIn('security', queues)
         for path in ('/', '/healthz', '/readyz', '/v1/health'):
             self.assertEqual([], document['paths'][path]['get']['security'])
+
+    def test_a_pre_signed_url_may_be_sent_where_there_can_be_one(self):
+        names = ['URL-Signature', 'URL-Paths', 'URL-Methods', 'URL-Expires', 'X-Project-Id']
+        queue = queues.QueueKey(queues.PROJECT, 'p', 'q')
+        expires_at = self.clock() + 60
+        grants = [
+            signatures.build(queue, signatures.RESOURCES, signatures.METHODS, expires_at),
+            signatures.build_link(queue, 'a' * 24, expires_at),
+        ]
+        for strategy in ('noauth', 'tokens'):
+            self.use(services.Service(drivers.build_memory(), auth_strategy=strategy))
+            document = self.document()
+            schemes = document['components']['securitySchemes']
+            for method, path in self.methods():
+                credentials = document['paths'][path][method.lower()].get('security', document['security'])
+                signed = [[schemes[one]['name'] for one in each] for each in credentials if 'signature' in each]
+                filled = path.format(queue_name='q', **dict.fromkeys(openapi._FIELDS.keys() - {'queue_name'}, 'a' * 24))
+                is_good = any(grant.is_for(method, filled, self.clock()) for grant in grants)
+                self.assertEqual([names] if is_good else [], signed, f'{method} {path}')
+            self.assertIn({'token': []}, document['paths']['/v2/queues/{queue_name}/messages']['get']['security'])
 
     def test_a_client_id_of_any_form_is_described_so(self):
         self.use(services.Service(drivers.build_memory(), any_client_id=(3, 9)))
