@@ -362,7 +362,9 @@ def build_services(
             clock,
         ),
         health=health.Health(driver, all_queues, clock),
-        housekeeping=housekeeping.Housekeeping(driver, all_subscriptions, clock, chores=(all_retention.sweep,)),
+        housekeeping=housekeeping.Housekeeping(
+            driver, all_subscriptions, clock, chores=(all_queues.refresh, all_retention.sweep)
+        ),
     )
 
 

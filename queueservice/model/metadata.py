@@ -29,7 +29,9 @@ _KINDS = {
     '_dead_letter_queue_messages_ttl': int,
     '_max_claim_count': int,
     ENCRYPTS: bool,
-    '_retry_policy': dict,  # shown only where it is set
+    # Shown only where they are set.
+    '_retry_policy': dict,
+    '_show_origin': bool,
 }
 
 
@@ -99,6 +101,7 @@ def read(metadata: dict) -> queues.Settings:
         max_claim_count=metadata.get('_max_claim_count'),
         retry_policy=metadata.get('_retry_policy') or None,
         enable_encrypt_messages=bool(metadata[ENCRYPTS]) if ENCRYPTS in metadata else None,
+        show_origin=metadata.get('_show_origin'),
     )
 
 

@@ -39,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True):
     max_claim_count: int | None = None
     retry_policy: dict | None = None  # for deliveries to its subscribers: fields of model.retry.Policy
     enable_encrypt_messages: bool | None = None  # None: it never was, so nothing in the queue is encrypted
+    show_origin: bool | None = None  # whether messages say where they come from; only False keeps them from it
 
 
 class Queue(msgspec.Struct, frozen=True):

@@ -83,7 +83,7 @@ class Claims:
                 sealing.set_aside(self._store, queue, claim, shut, now)
                 if not opened:
                     raise shut.error
-            return Held(claim.id, ttl, 0, messages_service.Listed(queue.id, opened, now)) if opened else None
+            return Held(claim.id, ttl, 0, messages_service.show(queue, opened, now)) if opened else None
 
         return self._queues.use(key, lease, missing=lambda: None)
 
@@ -102,7 +102,7 @@ class Claims:
             ttl = held[0].claim_ttl
             age = max(0, int(ttl - (held[0].available_at - now)))
             held = self._sealing.read(queue, held)
-            return Held(claim_id, ttl, age, messages_service.Listed(queue.id, held, now))
+            return Held(claim_id, ttl, age, messages_service.show(queue, held, now))
 
         return self._queues.use(key, read, missing=lambda: self._refuse(key, claim_id))
 

@@ -38,6 +38,13 @@ class Listed(msgspec.Struct):
     marker: str | None = None  # go on from here; None: nothing is visible behind what is here
 
 
+def show(queue: queues_model.Queue, found: list[messages.Message], now: float, marker: str | None = None) -> Listed:
+    """Messages as the readers of `queue` get them: without where they come from, if it wants that."""
+    if queue.settings.show_origin is False:
+        found = [msgspec.structs.replace(message, state=b'') if message.state else message for message in found]
+    return Listed(queue.id, found, now, marker)
+
+
 class Messages:
     def __init__(
         self,
@@ -167,7 +174,7 @@ class Messages:
             if not page.messages and page.reached == after:
                 return Listed(queue.id, [], now)
             found = self._sealing.read(queue, page.messages, may_be_none=True)
-            return Listed(queue.id, found, now, messages.encode_position(queue.id, page.reached))
+            return show(queue, found, now, messages.encode_position(queue.id, page.reached))
 
         return self._queues.use(key, select, missing=lambda: Listed('', [], now))
 
@@ -181,7 +188,7 @@ class Messages:
         def select(queue):
             position = messages.decode_position(queue.id, message_id)
             found = position and self._store.select(queue, store.Selection((position,)), now).messages
-            return Listed(queue.id, self._sealing.read(queue, found), now) if found else None
+            return show(queue, self._sealing.read(queue, found), now) if found else None
 
         listed = self._queues.use(key, select, missing=lambda: None)
         if listed is None:
@@ -198,7 +205,7 @@ class Messages:
             if not positions:
                 return Listed(queue.id, [], now)
             found = self._store.select(queue, store.Selection(positions), now).messages
-            return Listed(queue.id, self._sealing.read(queue, found), now)
+            return show(queue, self._sealing.read(queue, found), now)
 
         return self._queues.use(key, select, missing=lambda: Listed('', [], now))
 
@@ -280,7 +287,7 @@ class Messages:
             claimed = self._store.claim(queue, claim, count, now, keep_until=0, max_claims=max_claims, take=plain)
             self._dead_letters.bury(queue, claim, claimed.dead, now)
             taken = claimed.messages if plain else self._take_opened(queue, claim, claimed.messages, now)
-            return Listed(queue.id, taken, now)
+            return show(queue, taken, now)
 
         return self._queues.use(key, take, missing=lambda: Listed('', [], now))
 

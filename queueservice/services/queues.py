@@ -19,6 +19,8 @@ _Answer = typing.TypeVar('_Answer')
 #: How many queues a process remembers, and how often it tries again when one changes under its hands.
 _REMEMBERED = 65536
 _ATTEMPTS = 20
+#: Seconds for which it goes by what it remembers where no store looks whether that is the present one.
+_REFRESHED = 5
 #: How many names a filtered list looks at before it ends the page early.
 _SCAN_BUDGET = 20_000
 
@@ -49,6 +51,7 @@ class Queues:
         self._can_encrypt = can_encrypt
         # Only a hint: a store refuses to act on a queue that is not the present one (`Stale`).
         self._known: dict[queues.QueueKey, queues.Queue] = {}
+        self._refreshed_at = clock()
 
     # For the other services
 
@@ -100,6 +103,13 @@ class Queues:
     def forget(self, key: queues.QueueKey) -> None:
         """Read the queue anew when it is next asked for."""
         self._known.pop(key, None)
+
+    def refresh(self) -> None:
+        """Read all queues anew from time to time, for those who only read messages. To be called once a second."""
+        now = self._clock()
+        if now - self._refreshed_at >= _REFRESHED:
+            self._refreshed_at = now
+            self._known.clear()
 
     def load(self, key: queues.QueueKey) -> queues.Queue | None:
         """The queue as it is stored now, or None."""

@@ -1,5 +1,7 @@
 """Messages that were claimed too often move to the queue that their own queue names for them."""
 
+from queueservice import bootstrap
+from queueservice.model import queues
 from tests.api import base
 
 _METADATA = {'_max_claim_count': 2, '_dead_letter_queue': 'dead'}
@@ -226,3 +228,50 @@ class TestClaimCounts(base.ApiTestCase):
             self.release(claim)
         claim_count = self.pop()[0]['claim_count']
         self.assertEqual(3, claim_count)
+
+
+@base.in_versions('2')
+class TestOrigin(DeadLetterTestCase):
+    """Clients that take no fields that they do not know."""
+
+    def setUp(self):
+        super().setUp()
+        self.make_queue(metadata={'_max_claim_count': 1, '_dead_letter_queue': 'dead'})
+        self.post_messages(1, 2)
+        self.fail()
+        self.claim()
+
+    def shown(self):
+        """What all ways to read the dead-letter queue show; afterwards it is empty."""
+        shown = self.message_page(queue='dead', params={'echo': 'true'})[0]
+        ids = ','.join(one['id'] for one in shown)
+        shown.append(self.get(f'/queues/dead/messages/{shown[0]["id"]}').json)
+        shown += self.get('/queues/dead/messages', params={'ids': ids}).json['messages']
+        claim, claimed = self.claim(queue='dead')
+        shown += claimed + self.get(claim).json['messages']
+        self.release(claim)
+        return shown + self.delete('/queues/dead/messages', params={'pop': 2}, status=200).json['messages']
+
+    def test_messages_say_where_they_come_from(self):
+        self.assertEqual([True] * 11, ['dead_letter' in one for one in self.shown()])
+
+    def test_they_do_not_where_the_queue_does_not_want_it(self):
+        self.change(('add', '_show_origin', False), name='dead')
+        self.assertIs(False, self.get('/queues/dead').json['_show_origin'])
+        shown = self.shown()
+        self.assertEqual([False] * 11, ['dead_letter' in one for one in shown])
+        self.assertEqual({1, 2}, {one['body'] for one in shown})
+
+    def test_other_processes_know_that_soon(self):
+        other = bootstrap.build_services(self.service.driver, clock=self.clock)
+        key = queues.QueueKey(queues.PROJECT, base.PROJECT, 'dead')
+        shown = [bool(one.state) for one in other.messages.page(key).messages]
+        self.change(('add', '_show_origin', False), name='dead')
+        self.clock.advance(5)
+        other.queues.refresh()
+        shown += [bool(one.state) for one in other.messages.page(key).messages]
+        self.assertEqual([True, True, False, False], shown)
+
+    def test_it_is_not_lost(self):
+        self.change(('add', '_show_origin', False), name='dead')
+        self.assertEqual(2, self.post('/queues/dead/redrive', {}, status=200).json['moved'])

@@ -132,6 +132,7 @@ class TestCreation(MetadataTestCase):
         ('encryption without a key', {'_enable_encrypt_messages': True}, 'no encryption key'),
         ('encryption that is a number', {'_enable_encrypt_messages': 1}, 'must be a bool'),
         ('a retry policy that is a list', {'_retry_policy': []}, 'must be a dict'),
+        ('an origin that is a number', {'_show_origin': 0}, 'must be a bool'),
     )
     def test_reserved_attributes_cannot_be(self, document, words):
         answer = self.put('/queues/demo', document, status=400)

@@ -64,7 +64,8 @@ VALUES = {
 _PATCH = base.PATCH
 _RESERVED = (
     '_max_messages_post_size', '_default_message_ttl', '_default_message_delay', '_dead_letter_queue',
-    '_dead_letter_queue_messages_ttl', '_max_claim_count', '_enable_encrypt_messages', '_retry_policy', '_flavor',
+    '_dead_letter_queue_messages_ttl', '_max_claim_count', '_enable_encrypt_messages', '_retry_policy', '_show_origin',
+    '_flavor',
 )  # fmt: skip
 
 #: Where those texts stand: (method, target, what is around it, media type).

@@ -4,6 +4,7 @@ import time
 import uuid
 
 import openstack
+import requests
 import testtools
 from openstack import exceptions
 from openstack.message.v2 import claim, message, queue, subscription
@@ -102,6 +103,30 @@ class ZaqarClientTest(ClientTestCase):
         self.assertRaises(zaqar_errors.ResourceNotFound, self.queue.message, one.id)
         self.queue.delete_messages(listed[1].id, listed[2].id)
         self.assert_soon(22, lambda: self.queue.stats['messages']['total'])
+
+    def test_a_dead_letter_queue(self):
+        dead = self.client.queue(f'{self.name}-dead')
+        metadata = {'_max_claim_count': 1, '_dead_letter_queue': dead.name}
+        headers = {'X-Project-Id': _PROJECT, 'Client-ID': str(uuid.uuid4())}
+        for name, document in ((self.name, metadata), (dead.name, {'_show_origin': False})):
+            url = f'{self.server.url}/v2/queues/{name}'
+            requests.put(url, json=document, headers=headers, timeout=30).raise_for_status()
+        self.queue.post([{'body': {'n': number}, 'ttl': 300} for number in range(3)])
+        self.queue.claim(ttl=60, grace=60).delete()
+        self.assertEqual([], list(self.queue.claim(ttl=60, grace=60)))
+        listed = []
+
+        def list_all():
+            listed[:] = dead.messages(echo=True)
+            return [message.body for message in listed]
+
+        self.assert_soon([{'n': 0}, {'n': 1}, {'n': 2}], list_all)
+        self.assertEqual({'n': 0}, dead.message(listed[0].id).body)
+        self.assertEqual([{'n': 2}], [message.body for message in dead.messages(listed[2].id)])
+        [first] = dead.claim(ttl=60, grace=60, limit=1)
+        self.assertEqual({'n': 0}, first.body)
+        first.delete()
+        self.assertEqual([{'n': 1}, {'n': 2}], [message.body for message in dead.pop(count=2)])
 
     def test_own_messages_are_hidden_without_echo(self):
         self.queue.post({'body': 1, 'ttl': 300})
