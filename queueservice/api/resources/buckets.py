@@ -21,7 +21,7 @@ _MARKER = params.Text('marker', 'The key of a bucket: only those that were made 
 _SINCE = params.Instant('since', 'Only what happened after this time, in seconds since 1970.')
 _BEFORE = params.Instant('before', 'Only what happened before this time, in seconds since 1970.')
 _IDENTIFIER = params.Text('unique_identifier', 'Only messages with this identifier, such as those of one delivery.')
-_FORMAT = params.Text('format', 'What the answer is: "json", or "har" for an HTTP archive.', 'json|har')
+_FORMAT = params.Text('format', 'What the answer is: "json", or "har" for an HTTP archive.', choices=('json', 'har'))
 _LIST = _COUNT, _SINCE, _BEFORE, _IDENTIFIER
 _NAME = params.Text('name', 'The name of the bucket, where no document is sent.', '[^\\x00]{1,100}')
 _TEAM_ID = params.Text('team_id', 'The project, where no document is sent.')

@@ -12,7 +12,7 @@ from queueservice.model import captures, deliveries, errors, messages
 _REDELIVER = msgspec.json.Decoder(schemas.RedeliverIn)
 
 _LIMIT = params.Integer('limit', 'The most deliveries of the page.', 'delivery_page')
-_OUTCOME = params.Text('outcome', 'Only those with this outcome.', '|'.join((deliveries.OPEN, *deliveries.OUTCOMES)))
+_OUTCOME = params.Text('outcome', 'Only those with this outcome.', choices=(deliveries.OPEN, *deliveries.OUTCOMES))
 _SINCE = params.Time('since', 'Of those that have ended, only those that did at this time or later.')
 _MESSAGE_ID = params.Text('message_id', 'Only that of this message.')
 
