@@ -38,6 +38,8 @@ class ThreadWorker(gthread.ThreadWorker):
         return _Threads(self.cfg.threads, self._serve)
 
     def run(self):
+        # gunicorn looks up two dozen settings a request, each by way of two calls. From now on none of them changes.
+        vars(self.cfg).update({name: setting.get() for name, setting in self.cfg.settings.items()})
         self.tpool.start()
         try:
             super().run()

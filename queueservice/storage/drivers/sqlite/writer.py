@@ -231,7 +231,7 @@ class Writer:
                     if connection.in_transaction:
                         connection.execute('ROLLBACK')
                     return False
-        connection.execute('COMMIT')
+        connection.commit()  # gives the interpreter's lock away once, where execute() would twice
         return True
 
     def _tidy_up(self):
