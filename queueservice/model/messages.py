@@ -19,6 +19,11 @@ ID = re.compile(r'[0-9a-f]{24}')
 #: An instant as people and programs write it, always UTC.
 TIMESTAMP = re.compile(r'([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?)(?:Z|\+00:00)?')
 _PLACE = '%.12s%012x'  # the tag of a queue, a position
+#: How many of a position's 12 digits are looked up instead of written: its neighbours share all the others.
+_NEAR_DIGITS = 3
+NEAR_BITS = 4 * _NEAR_DIGITS
+NEAR_MASK = (1 << NEAR_BITS) - 1
+NEAR = [f'{low:0{_NEAR_DIGITS}x}' for low in range(1 << NEAR_BITS)]
 
 
 class Posted(msgspec.Struct, gc=False):
@@ -133,9 +138,19 @@ def encode_position(queue_id: str, position: int) -> str:
     return _PLACE % (queue_id, position)
 
 
-def encode_positions(queue_id: str, positions: collections.abc.Iterable[int]) -> list[str]:
+def encode_positions(queue_id: str, positions: collections.abc.Collection[int]) -> list[str]:
     """`encode_position` of many."""
-    return list(map(f'{tag(queue_id)}%012x'.__mod__, positions))
+    ordered = sorted(positions)
+    if not ordered or ordered[0] >> NEAR_BITS != ordered[-1] >> NEAR_BITS:
+        return [encode_position(queue_id, position) for position in positions]
+    far = encode_far(queue_id, ordered[0] >> NEAR_BITS)
+    return [far + NEAR[position & NEAR_MASK] for position in positions]
+
+
+def encode_far(queue_id: str, far: int) -> str:
+    """What the names of all positions begin with that have these digits before the last NEAR_BITS bits; what is missing
+    is in NEAR."""
+    return f'{tag(queue_id)}{far:0{12 - _NEAR_DIGITS}x}'
 
 
 def decode_position(queue_id: str, text: str) -> int | None:

@@ -34,7 +34,7 @@ class ClaimCollection(base.Resource):
             resp.status = falcon.HTTP_204
             return
         path = links.queue(req, queue_name)
-        resp.data = media.encode(self.dialect.bare(self.dialect.messages(path, held.listed)))
+        resp.data = self.dialect.bare(path, held.listed)
         resp.set_header('Location', f'{path}/claims/{held.id}')
         resp.status = falcon.HTTP_201
 

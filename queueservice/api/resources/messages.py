@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import typing
 
 import falcon
 
@@ -29,6 +30,22 @@ _IDS = params.Words('ids', 'Ids of messages. Those of messages that are not ther
 _CLAIM_IDS = params.Words('claim_ids', 'Claims whose messages may go.', 'claim_ids')
 _CLAIM_ID = params.Text('claim_id', 'The claim under which the message is deleted.', messages_model.ID.pattern)
 _POP = params.Integer('pop', 'The most messages to pop.', 'pop')
+
+
+#: How many query strings are remembered, and how long each may be.
+_KNOWN = 1024
+_KNOWN_LENGTH = 128
+
+
+class _Asked(typing.NamedTuple):
+    """The parameters of a GET."""
+
+    ids: list[str]
+    marker: str | None
+    limit: int | None
+    echo: bool
+    include_claimed: bool
+    include_delayed: bool
 
 
 class MessageCollection(base.Resource):
@@ -62,6 +79,10 @@ class MessageCollection(base.Resource):
             ),
         }
 
+    def __init__(self, services, dialect):
+        super().__init__(services, dialect)
+        self._known: dict[str, _Asked] = {}  # by query string
+
     def on_post(self, req, resp, queue_name):
         raw = media.read(req, self.services.limits.max_messages_post_size, 'Message collection size')
         ids = self.services.messages.post(
@@ -74,18 +95,17 @@ class MessageCollection(base.Resource):
             idempotency=_read_idempotency(req, raw) if self.dialect.idempotency else None,
             request_id=req.context.request_id,
         )
-        path = f'{links.queue(req, queue_name)}/messages'
-        prefix = f'{path}/'
-        resp.data = media.encode(self.dialect.posted([prefix + one for one in ids]))
-        resp.set_header('Location', f'{path}?ids={",".join(ids)}')
+        path = links.queue(req, queue_name)
+        resp.data = self.dialect.posted(path, ids)
+        resp.set_header('Location', f'{path}/messages?ids={",".join(ids)}')
         resp.status = falcon.HTTP_201
 
     def on_get(self, req, resp, queue_name):
-        ids = _IDS.read(req) if req.query_string else None
-        if ids:
-            self._get_many(req, resp, queue_name, ids)
+        asked = self._known.get(req.query_string) or self._read(req)
+        if asked.ids:
+            self._get_many(req, resp, queue_name, asked.ids)
         else:
-            self._list(req, resp, queue_name)
+            self._list(req, resp, queue_name, asked)
 
     def on_delete(self, req, resp, queue_name):
         ids = _IDS.read(req)
@@ -98,35 +118,43 @@ class MessageCollection(base.Resource):
         self.services.messages.delete_many(req.context.queue, ids, _CLAIM_IDS.read(req))
         resp.status = falcon.HTTP_204
 
-    def _list(self, req, resp, queue_name):
+    def _read(self, req):
+        """What a GET asks for. What many ask for in the same words is read once."""
+        asked = _Asked(
+            _IDS.read(req),
+            params.MARKER.read(req),
+            _LIMIT.read(req),
+            _ECHO.read(req),
+            _INCLUDE_CLAIMED.read(req),
+            self.dialect.delays and _INCLUDE_DELAYED.read(req),
+        )
+        if len(req.query_string) <= _KNOWN_LENGTH and not asked.ids and asked.marker is None:
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            self._known[req.query_string] = asked
+        return asked
+
+    def _list(self, req, resp, queue_name, asked):
         client = context.client(req)
-        if req.query_string:
-            listed = self.services.messages.page(
-                req.context.queue,
-                marker=params.MARKER.read(req),
-                limit=_LIMIT.read(req),
-                not_from=None if _ECHO.read(req) else client,
-                include_claimed=_INCLUDE_CLAIMED.read(req),
-                include_delayed=self.dialect.delays and _INCLUDE_DELAYED.read(req),
-            )
-        else:
-            listed = self.services.messages.page(req.context.queue, not_from=client)
+        listed = self.services.messages.page(
+            req.context.queue,
+            marker=asked.marker,
+            limit=asked.limit,
+            not_from=None if asked.echo else client,
+            include_claimed=asked.include_claimed,
+            include_delayed=asked.include_delayed,
+        )
         if listed.marker is None and not self.dialect.empty_pages:
             resp.status = falcon.HTTP_204
             return
         path = links.queue(req, queue_name)
-        next_links = []
-        if listed.marker is not None:
-            href = links.next_page(req, f'{path}/messages', listed.marker)
-            next_links.append(schemas.Link(href))
-        shown = self.dialect.messages(path, listed)
-        resp.data = media.encode(schemas.PageOut(shown, next_links))
+        href = None if listed.marker is None else links.next_page(req, f'{path}/messages', listed.marker)
+        resp.data = self.dialect.page(path, listed, href)
 
     def _get_many(self, req, resp, queue_name, ids):
         listed = self.services.messages.get_many(req.context.queue, ids)
         if listed.messages:
-            shown = self.dialect.messages(links.queue(req, queue_name), listed)
-            resp.data = media.encode(self.dialect.bare(shown))
+            resp.data = self.dialect.bare(links.queue(req, queue_name), listed)
         elif self.dialect.empty_pages:
             raise errors.MessagesNotFound(queue=queue_name)
         else:
@@ -145,7 +173,7 @@ class MessageItem(base.Resource):
 
     def on_get(self, req, resp, queue_name, message_id):
         listed = self.services.messages.get(req.context.queue, message_id)
-        resp.data = bytes(self.dialect.messages(links.queue(req, queue_name), listed))[1:-1]
+        resp.data = self.dialect.messages(links.queue(req, queue_name), listed)[1:-1]
 
     def on_delete(self, req, resp, queue_name, message_id):
         claim_id = _CLAIM_ID.read(req) if req.query_string else None

@@ -25,6 +25,14 @@ class TestPositions(testtools.TestCase):
             messages.encode_positions(queue_id, positions),
         )
 
+    @given(QUEUES, POSITIONS, st.lists(st.integers(0, 5000), max_size=5))
+    def test_neighbours_are_named_as_each_is(self, queue_id, first, steps):
+        positions = [min(first + step, 2**48 - 1) for step in steps]
+        self.assertEqual(
+            [messages.encode_position(queue_id, position) for position in positions],
+            messages.encode_positions(queue_id, positions),
+        )
+
     @given(POSITIONS, POSITIONS)
     def test_names_sort_like_positions(self, one, other):
         names = messages.encode_positions(QUEUE, [one, other])
