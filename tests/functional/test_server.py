@@ -248,6 +248,7 @@ class ServerTest(FunctionalTestCase):
     def test_connections_that_are_kept_open_do_not_keep_it_from_ending(self):
         running = server.Server('--workers', '1').start()
         self.addCleanup(running.remove)
+        self.addCleanup(running.kill)
         with (
             socket.create_connection(('127.0.0.1', running.port), timeout=10) as idle,
             socket.create_connection(('127.0.0.1', running.port), timeout=10) as silent,
