@@ -4,12 +4,9 @@ import collections.abc
 import re
 import time
 
-import msgspec
-
 from queueservice.model import deliveries, errors, queues, schedules, subscribers
-from queueservice.services import sequences
-from queueservice.storage import base, records, tables
-from queueservice.storage import errors as storage_errors
+from queueservice.services import overrides, sequences
+from queueservice.storage import base, tables
 
 #: Which of the operator's rules a project may have its own of.
 NAMES = ('timezone', 'misfire', 'identity_url', 'outbound_queue')
@@ -17,7 +14,6 @@ NAMES = ('timezone', 'misfire', 'identity_url', 'outbound_queue')
 FRESH = 5.0
 
 _REMEMBERED = 16384
-_ATTEMPTS = 20
 _URL = re.compile(r'https?://[!"$->@-~]{1,2000}', re.IGNORECASE)
 
 
@@ -34,8 +30,7 @@ class ProjectRules:
         delivery: deliveries.Rules,
         clock: collections.abc.Callable[[], float] = time.time,
     ):
-        self._records = driver.records
-        self._defaults = defaults
+        self._overrides = overrides.Overrides(driver, tables.PROJECT_RULES, defaults, NAMES)
         self._delivery = delivery
         self._clock = clock
         self._known: dict[str, tuple[float, sequences.Rules]] = {}  # by project: when it was read, and what holds
@@ -45,8 +40,7 @@ class ProjectRules:
         read_at, known = self._known.get(project, (0, None))
         if known is not None and 0 <= self._clock() - read_at < FRESH:
             return known
-        found = self._find_record(project)
-        return self._remember(project, _unpack(found) if found else {})
+        return self._remember(project, self._overrides.get(project))
 
     def change(self, project: str, changes: collections.abc.Mapping[str, str | None]) -> None:
         """Set rules of one project, or back to the operator's where None is given.
@@ -56,19 +50,7 @@ class ProjectRules:
         :raises FieldsInvalid: a value is none; names the field.
         """
         self._check(changes)
-        for _ in range(_ATTEMPTS):
-            found = self._find_record(project)
-            merged = (_unpack(found) if found else {}) | changes
-            own = {name: value for name, value in merged.items() if value is not None}
-            record = {'project': project, 'rules': msgspec.json.encode(own)}
-            if found is None:
-                (stored,) = self._records.insert(tables.PROJECT_RULES, [record])
-            else:
-                (stored,) = self._records.replace(tables.PROJECT_RULES, [found | record])
-            if not isinstance(stored, storage_errors.Duplicate | storage_errors.Stale):
-                self._remember(project, own)
-                return
-        raise storage_errors.Unavailable(f'The rules of project {project} kept being changed by others.')
+        self._remember(project, self._overrides.change(project, changes))
 
     def _check(self, changes):
         problems = {}
@@ -103,20 +85,8 @@ class ProjectRules:
     def _check_outbound_queue(self, value):
         queues.check_name(value)
 
-    def _find_record(self, project):
-        query = records.Query(where=(records.Condition('project', '=', project),), limit=1)
-        found = self._records.find(tables.PROJECT_RULES, query).records
-        return found[0] if found else None
-
-    def _remember(self, project, own):
+    def _remember(self, project, rules):
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
-        rules = msgspec.structs.replace(self._defaults, **own)
         self._known[project] = self._clock(), rules
         return rules
-
-
-def _unpack(record):
-    # A later release may know more rules than this one.
-    stored = msgspec.json.decode(record['rules'])
-    return {name: stored[name] for name in stored if name in NAMES}

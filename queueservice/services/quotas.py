@@ -3,20 +3,17 @@
 import collections.abc
 import time
 
-import msgspec
-
 from queueservice.model import errors, messages, queues, subscriptions
 from queueservice.model import quotas as model
+from queueservice.services import overrides
 from queueservice.storage import base, records, tables
-from queueservice.storage import errors as storage_errors
 
 #: Seconds for which a process believes what it read of the limits of a project, and of what the project uses.
 FRESH_LIMITS = 5.0
 FRESH_USAGE = 1.0
 
-#: How many projects a process remembers, and how often it tries again when limits change under its hands.
+#: How many projects a process remembers.
 _REMEMBERED = 16384
-_ATTEMPTS = 20
 
 _NEVER = float('-inf')
 _UNLIMITED = model.Quotas()
@@ -30,6 +27,7 @@ class Quotas:
         clock: collections.abc.Callable[[], float] = time.time,
     ):
         self._records = driver.records
+        self._overrides = overrides.Overrides(driver, tables.LIMITS, defaults, model.NAMES)
         self._messages = driver.messages
         self._defaults = defaults
         self._clock = clock
@@ -55,8 +53,7 @@ class Quotas:
 
     def get(self, project: str) -> model.Quotas:
         """The limits of a project as they are stored now."""
-        found = self._find_record(project)
-        return self._remember(project, _unpack(found) if found else {})
+        return self._remember(project, self._overrides.get(project))
 
     def change(self, project: str, changes: collections.abc.Mapping[str, int | None]) -> model.Quotas:
         """Set limits of one project, or back to the default where None is given; return what holds then.
@@ -66,15 +63,10 @@ class Quotas:
         :raises BodyInvalid: it names no limit, or a value is none.
         """
         model.check_changes(changes)
-        for _ in range(_ATTEMPTS):
-            found = self._find_record(project)
-            merged = (_unpack(found) if found else {}) | changes
-            own = {name: value for name, value in merged.items() if value is not None}
-            if self._store(project, found, own):
-                self._has_changes = self._has_changes or bool(own)
-                self._off_from = _NEVER
-                return self._remember(project, own)
-        raise storage_errors.Unavailable(f'The limits of project {project} kept being changed by others.')
+        changed = self._overrides.change(project, changes)
+        self._has_changes = self._has_changes or changed != self._defaults
+        self._off_from = _NEVER
+        return self._remember(project, changed)
 
     # Checks
 
@@ -118,34 +110,15 @@ class Quotas:
     # Inside
 
     def _look(self, now):
-        self._has_changes = self._records.count(tables.LIMITS, (), 1) > 0
+        self._has_changes = self._overrides.are_any()
         self._looked_at = now
         if not self._has_changes:
             self._known.clear()
         self._off_from = now if not self._has_changes and self._defaults == _UNLIMITED else _NEVER
 
-    def _find_record(self, project):
-        found = self._records.find(tables.LIMITS, records.Query(where=_is(project), limit=1)).records
-        return found[0] if found else None
-
-    def _store(self, project, found, own):
-        """Whether `own` is stored now over what was `found`."""
-        if not own:
-            if found is None:
-                return True
-            revision = records.Condition('revision', '=', found['revision'])
-            return self._records.delete(tables.LIMITS, (*_is(project), revision), limit=1) == 1
-        record = {'namespace': queues.PROJECT, 'project': project, 'limits': msgspec.json.encode(own)}
-        if found is None:
-            (stored,) = self._records.insert(tables.LIMITS, [record])
-        else:
-            (stored,) = self._records.replace(tables.LIMITS, [found | record])
-        return not isinstance(stored, storage_errors.Duplicate | storage_errors.Stale)
-
-    def _remember(self, project, own):
+    def _remember(self, project, limits):
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
-        limits = msgspec.structs.replace(self._defaults, **own)
         self._known[project] = self._clock(), limits
         return limits
 
@@ -180,16 +153,3 @@ class _Used:
         for name, more in wanted.items():
             self._counts[name] += more
         return None
-
-
-def _is(project):
-    return (
-        records.Condition('namespace', '=', queues.PROJECT),
-        records.Condition('project', '=', project),
-    )
-
-
-def _unpack(record):
-    # A later release may know more limits than this one.
-    stored = msgspec.json.decode(record['limits'])
-    return {name: stored[name] for name in stored if name in model.NAMES}

@@ -349,10 +349,11 @@ FILES = records.Table(
 PROJECT_RULES = records.Table(
     name='project_rules',
     fields={
+        'namespace': str,
         'project': str,
         'rules': bytes,  # JSON object: some of services.project_rules.NAMES
     },
-    key=('project',),
+    key=('namespace', 'project'),
 )
 
 #: model.sequences.Enrolment.
