@@ -1,6 +1,8 @@
 """How gunicorn's threads meet connections: each waits for them itself, and a client that says nothing takes none."""
 
 import collections.abc
+import contextlib
+import errno
 import os
 import select
 import socket
@@ -19,6 +21,8 @@ _READ_AWAY = 1024 * 1024
 _READING_AWAY = 5
 #: Seconds between looks at the connections that are left when the worker ends.
 _LAST_LOOKS = 0.1
+#: Seconds to wait for connections to end where there is no file descriptor for another one.
+_NO_DESCRIPTOR = 1
 
 
 class ThreadWorker(gthread.ThreadWorker):
@@ -33,6 +37,10 @@ class ThreadWorker(gthread.ThreadWorker):
     closed after `keepalive` seconds. And gunicorn waits for ever for the rest of a request: a client that has
     gone without a word would keep its thread.
     """
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.method_queue = _MethodQueue()
 
     def get_thread_pool(self):
         return _Threads(self.cfg.threads, self._serve)
@@ -49,6 +57,15 @@ class ThreadWorker(gthread.ThreadWorker):
     def wait_for_and_dispatch_events(self, timeout):
         super().wait_for_and_dispatch_events(timeout if self.alive else min(timeout, _LAST_LOOKS))
 
+    def accept(self, listener):
+        try:
+            super().accept(listener)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            self.log.warning('Too many files are open to accept another connection')
+            time.sleep(_NO_DESCRIPTOR)
+
     def enqueue_req(self, conn):
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             conn.sock.setsockopt(socket.SOL_SOCKET, option, _STALL)
@@ -58,7 +75,7 @@ class ThreadWorker(gthread.ThreadWorker):
         self.tpool.add(conn)
 
     def murder_keepalived(self, force=False):
-        self.nr_conns -= self.tpool.close_all() if force else self.tpool.close_silent(time.monotonic())
+        self.nr_conns -= self.tpool.close_all() if force else self.tpool.close_silent(self._silent_until())
 
     def _cap_keepalive(self, deadline):
         self.tpool.let_wait_until(deadline)
@@ -69,16 +86,15 @@ class ThreadWorker(gthread.ThreadWorker):
     def _serve(self, conn):
         """Answer the request that `conn` has, in one of the threads."""
         try:
-            is_kept = self.handle(conn)
+            if self.handle(conn):
+                conn.timeout = self._silent_until()
+                self.tpool.watch(conn)
+                return
+            conn.close(graceful=True)
         except BaseException:  # not even SystemExit may end the thread
             self.log.exception('A request ended outside the application')
-            is_kept = False
-        if is_kept:
-            conn.timeout = self._silent_until()
-            self.tpool.watch(conn)
-        else:
-            conn.close(graceful=True)
-            self.method_queue.defer(self._forget)
+            conn.close()
+        self.method_queue.defer(self._forget)
 
     def _forget(self):
         self.nr_conns -= 1
@@ -97,6 +113,15 @@ class ThreadWorker(gthread.ThreadWorker):
             return conn.parser.finish_body(time.monotonic() + _READING_AWAY, _READ_AWAY)
         except (errors.ParseException, OSError):
             return False  # the answer is out: to say what is wrong with the rest would be a second one
+
+
+class _MethodQueue(gthread.PollableMethodQueue):
+    def close(self):
+        """Leave it open until the process ends.
+
+        A thread that still answers when the worker has ended writes into it. Its descriptor would by then be that of
+        another file, such as the store.
+        """
 
 
 class _Threads:
@@ -131,12 +156,10 @@ class _Threads:
 
     def watch(self, conn: gthread.TConn) -> None:
         """Watch a connection again."""
-        # What was read ahead makes nothing readable any more. The next request is there, and has its turn after all
-        # others that are.
-        event = select.EPOLLOUT if _has_read_ahead(conn) else select.EPOLLIN
-        file = conn.sock.fileno()
+        file, event = conn.sock.fileno(), _event(conn)
         self._watched[file] = conn
-        self._poll.modify(file, event | select.EPOLLONESHOT)
+        with contextlib.suppress(OSError):  # it was closed at this very moment
+            self._poll.modify(file, event | select.EPOLLONESHOT)
 
     def count(self) -> int:
         """How many connections are watched."""
@@ -144,28 +167,38 @@ class _Threads:
 
     def let_wait_until(self, deadline: float) -> None:
         """Let nothing that is watched now be silent for longer than `deadline`."""
-        for conn in list(self._watched.values()):
+        for conn in self._watched.copy().values():
             conn.timeout = min(conn.timeout, deadline)
 
-    def close_silent(self, now: float) -> int:
-        """Close what has said nothing in time; say how many. Where all threads are busy, others wait that did speak."""
+    def close_silent(self, until: float) -> int:
+        """Close what has said nothing in time; say how many.
+
+        Where all threads are busy, others wait that did speak. They are looked at again after `until`.
+        """
+        now = time.monotonic()
         closed = 0
-        for file, conn in list(self._watched.items()):
+        for file, conn in self._watched.copy().items():
             if conn.timeout > now:
                 break
-            closed += _is_silent(conn) and self._close(file)
+            if self._watched.pop(file, None) is None:  # a thread has it now
+                continue
+            if conn.timeout > now or _is_ready(conn):  # a thread had it, or will have it
+                conn.timeout = until
+                self.watch(conn)
+            else:
+                conn.close()
+                closed += 1
         return closed
 
     def close_all(self) -> int:
         """Close what is watched; say how many."""
-        return sum(self._close(file) for file in list(self._watched))
-
-    def _close(self, file):
-        conn = self._watched.pop(file, None)
-        if conn is None:  # a thread has it now
-            return False
-        conn.close()
-        return True
+        closed = 0
+        for file in self._watched.copy():
+            conn = self._watched.pop(file, None)
+            if conn is not None:
+                conn.close()
+                closed += 1
+        return closed
 
     def _work(self):
         while True:
@@ -173,21 +206,22 @@ class _Threads:
                 if file == self._end:
                     return
                 conn = self._watched.pop(file, None)
-                if conn is not None:  # else it was closed at this very moment
+                if conn is not None:  # else it is closed at this very moment, or watched again
                     self._serve(conn)
 
 
-def _has_read_ahead(conn):
-    return conn.parser is not None and bool(conn.parser.unreader.buf.getvalue())
+def _event(conn):
+    """What happens where a connection has something to say."""
+    # What was read ahead makes nothing readable any more. The next request is there, and has its turn after all others
+    # that are, as soon as its client takes answers.
+    is_ahead = conn.parser is not None and conn.parser.unreader.buf.getvalue()
+    return select.EPOLLOUT if is_ahead else select.EPOLLIN
 
 
-def _is_silent(conn):
-    if _has_read_ahead(conn):
-        return False
-    try:
-        return not conn.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except OSError:
-        return True
+def _is_ready(conn):
+    poll = select.poll()
+    poll.register(conn.sock, _event(conn))
+    return bool(poll.poll(0))
 
 
 class _Socket(socket.socket):
@@ -212,18 +246,22 @@ class _Socket(socket.socket):
         self._timeout = None if flag else 0.0
 
     def recv(self, *arguments):
-        self._apply()
-        return super().recv(*arguments)
+        return self._call(super().recv, arguments)
 
     def send(self, *arguments):
-        self._apply()
-        return super().send(*arguments)
+        return self._call(super().send, arguments)
 
     def sendall(self, *arguments):
-        self._apply()
-        return super().sendall(*arguments)
+        return self._call(super().sendall, arguments)
 
-    def _apply(self):
+    def _call(self, method, arguments):
         if self._timeout != self._kernel_timeout:
             super().settimeout(self._timeout)
             self._kernel_timeout = self._timeout
+        try:
+            return method(*arguments)
+        except BlockingIOError:
+            if self._timeout is not None:
+                raise
+            # The kernel has waited for as long as it was told to. gunicorn would log a traceback for each such client.
+            raise ConnectionResetError(errno.ECONNRESET, 'The client has gone without a word') from None

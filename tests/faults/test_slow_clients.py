@@ -56,6 +56,7 @@ class ServerAloneTest(SlowClientsTestCase):
             stack.enter_context(contextlib.closing(connection))
             connection.request('GET', '/healthz')
             self.assertEqual(200, connection.getresponse().status)
+        self.assertNotIn('Traceback', self.server.output())
 
 
 @unittest.skipUnless(nginx.COMMAND, nginx.MISSING)

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -285,6 +286,21 @@ class ServerTest(FunctionalTestCase):
                 while True:
                     received.append(hasty.recv(65536))
         self.assertLess(b''.join(received).count(b'HTTP/1.1 204'), count)
+
+    def test_more_connections_than_files_may_be_open_stop_nothing(self):
+        with server.Server('--workers', '1', OS_STORAGE__DRIVER='memory') as running:
+            (worker,) = running.workers()
+            most = len(os.listdir(f'/proc/{worker}/fd')) + 10
+            _, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+            resource.prlimit(worker, resource.RLIMIT_NOFILE, (most, hard))
+            with contextlib.ExitStack() as stack:
+                clients = [socket.create_connection(('127.0.0.1', running.port), timeout=10) for _ in range(20)]
+                for client in clients:
+                    stack.enter_context(client)
+                clients[0].sendall(get('/v2/ping'))
+                self.assertTrue(clients[0].recv(65536).startswith(b'HTTP/1.1 204'))
+            self.assertEqual(204, call(running.port, 'GET', '/v2/ping')[0])
+            self.assertEqual([worker], running.workers())
 
     def test_a_killed_worker_is_replaced(self):
         with server.Server('--workers', '1') as running:
