@@ -442,6 +442,23 @@ class GroupTest(SQLiteTest):
         self.assertIsInstance(answers[1], ZeroDivisionError)
         self.assertEqual(2, self.total())
 
+    def test_what_was_rolled_back_beside_an_operation_that_failed_is_done_again(self):
+        def run_out_of_memory(connection):
+            connection.execute('ROLLBACK')  # as SQLite may do by itself
+            raise MemoryError
+
+        def fail():
+            try:
+                self.driver.messages._database.write(run_out_of_memory)
+            except MemoryError as error:
+                return error
+
+        answers = self.at_once(self.post, fail, self.post)
+
+        self.assertIsInstance(answers[1], MemoryError)
+        self.assertEqual([[1], [2]], [answers[0], answers[2]])
+        self.assertEqual(2, self.total())
+
     def test_nothing_waits_longer_than_it_may_and_what_was_given_up_is_not_done(self):
         self.patch(writer, 'TIMEOUT', 0.1)
         self.post()

@@ -227,7 +227,9 @@ class Writer:
             except Exception as error:
                 for call in calls:
                     call.error = error
-                if connection.total_changes != changes or isinstance(error, sqlite3.Error):
+                # Without a transaction SQLite has rolled it back by itself, as it may where memory is short.
+                is_whole = connection.in_transaction and connection.total_changes == changes
+                if not is_whole or isinstance(error, sqlite3.Error):
                     if connection.in_transaction:
                         connection.execute('ROLLBACK')
                     return False
