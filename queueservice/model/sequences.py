@@ -234,7 +234,8 @@ def handle(enrolment: Enrolment, task: Task, now: float) -> Enrolment:
     if task.run_at is not None:
         return msgspec.structs.replace(enrolment, ticked_at=task.run_at)
     known = enrolment.handled
-    recent = [one for one in known[:-_HANDLED] if float(one.partition(' ')[2]) > now - _HANDLED_FOR]
+    # Before there were times, none was written.
+    recent = [one for one in known[:-_HANDLED] if float(one.partition(' ')[2] or 0) > now - _HANDLED_FOR]
     return msgspec.structs.replace(enrolment, handled=[*recent, *known[-_HANDLED:], f'{task.id} {now:.0f}'])
 
 

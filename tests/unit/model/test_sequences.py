@@ -118,6 +118,14 @@ class TestTasks(testtools.TestCase):
             self.assertTrue(sequences.is_handled(enrolment, task))
         self.assertLess(len(enrolment.handled), 20)
 
+    def test_requests_that_were_remembered_without_the_time_are_no_obstacle(self):
+        known = [sequences.new_id() for _ in range(20)]
+        enrolment = enrol(handled=known)
+        task = sequences.Task(sequences.new_id(), 'p', enrolment.id)
+        enrolment = sequences.handle(enrolment, task, NOW)
+        self.assertEqual(known[-16:], enrolment.handled[:-1])
+        self.assertTrue(sequences.is_handled(enrolment, task))
+
     def test_all_requests_of_the_last_minutes_are_remembered(self):
         enrolment = enrol()
         tasks = [sequences.Task(sequences.new_id(), 'p', enrolment.id) for _ in range(100)]
