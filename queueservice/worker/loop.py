@@ -58,7 +58,7 @@ class Worker:
             self._thread('taker', self._deliver, self._due),
             self._thread('scheduler', tasks.Schedule(steps, self._is_stopping.wait)),
             self._thread('stepper', tasks.Step(steps)),
-            *(self._thread('inquirer', tasks.LookUp(steps, some)) for some in look_ups),
+            *(self._thread('inquirer', tasks.LookUp(steps, some, self._is_stopping.is_set)) for some in look_ups),
             self._thread('recorder', evidence.keep),
         ]
         #: Seconds within which it stops: an attempt ends within its timeout, and what it held is put away.

@@ -76,14 +76,25 @@ class LookUp:
 
     :param numbers: of the queues in which they wait; each in turn, so that a project whose identity store is slow holds
         up nobody for longer than one question.
+    :param is_stopping: when it says so no question is asked any more.
     """
 
-    def __init__(self, steps: steps.Steps, numbers: collections.abc.Iterable[int]):
+    def __init__(
+        self,
+        steps: steps.Steps,
+        numbers: collections.abc.Iterable[int],
+        is_stopping: collections.abc.Callable[[], bool],
+    ):
         self._steps = steps
         self._numbers = tuple(numbers)
+        self._is_stopping = is_stopping
 
     def __call__(self) -> bool:
-        return sum([self._steps.look_up(number) for number in self._numbers]) > 0
+        is_done = False
+        for number in self._numbers:
+            if not self._is_stopping() and self._steps.look_up(number):
+                is_done = True
+        return is_done
 
 
 class Step:

@@ -72,6 +72,15 @@ class TestSchedule(testtools.TestCase):
         self.assertEqual(0.05, slow)
 
 
+class TestLookUp(testtools.TestCase):
+    def test_no_question_is_asked_any_more_when_it_is_being_stopped(self):
+        asked = []
+        look_up = tasks.LookUp(self, (3, 11), lambda: bool(asked))
+        self.look_up = lambda number: asked.append(number) or 1
+        self.assertTrue(look_up())
+        self.assertEqual([3], asked)
+
+
 class Lanes:
     """Lanes that are due, in pages."""
 
