@@ -271,7 +271,6 @@ def build_services(
     """The services on one store.
 
     :param senders: what delivers, by the scheme of the subscriber, instead of what this service has.
-    :raises ValueError: `settings.staged` names a time zone that there is not.
     """
     settings = settings or Settings()
     limits, delivery, staged = settings.limits, settings.delivery, settings.staged

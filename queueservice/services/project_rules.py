@@ -1,12 +1,17 @@
 """How staged messaging goes on in a project: as for all, unless a token was made that says otherwise."""
 
 import collections.abc
+import logging
 import re
 import time
+
+import msgspec
 
 from queueservice.model import deliveries, errors, queues, schedules, subscribers
 from queueservice.services import overrides, sequences
 from queueservice.storage import base, tables
+
+_LOG = logging.getLogger(__name__)
 
 #: Which of the operator's rules a project may have its own of.
 NAMES = ('timezone', 'misfire', 'identity_url', 'outbound_queue')
@@ -30,6 +35,7 @@ class ProjectRules:
         delivery: deliveries.Rules,
         clock: collections.abc.Callable[[], float] = time.time,
     ):
+        self._timezone = defaults.timezone
         self._overrides = overrides.Overrides(driver, tables.PROJECT_RULES, defaults, NAMES)
         self._delivery = delivery
         self._clock = clock
@@ -88,5 +94,16 @@ class ProjectRules:
     def _remember(self, project, rules):
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
+        try:
+            schedules.read_zone(rules.timezone)
+        except ValueError:
+            # It was there when it was asked for: another host, or a later release, may lack it. Others must not wait.
+            _LOG.error(
+                'This host knows no time zone "%s", so the schedules of project %s are read in %s.',
+                rules.timezone,
+                project,
+                self._timezone,
+            )
+            rules = msgspec.structs.replace(rules, timezone=self._timezone)
         self._known[project] = self._clock(), rules
         return rules

@@ -370,6 +370,19 @@ class TestRulesOfProjects(StepsTestCase):
         self.work()
         self.assertEqual([('i', 't1')], self.sent())
 
+    def test_a_time_zone_that_this_host_does_not_know_holds_up_nobody(self):
+        self.enrol(*self.make_course(1))
+        rules = {
+            'namespace': queues_model.PROJECT,
+            'project': PROJECT,
+            'rules': b'{"timezone":"Asia/Nowhere","outbound_queue":"mine"}',
+        }
+        self.driver.records.insert(tables_module.PROJECT_RULES, [rules])
+        self.clock.advance(5)
+        self.next_day()
+        mine = queues_model.check_key(queues_model.PROJECT, PROJECT, 'mine')
+        self.assertEqual(1, len(self.service.messages.page(mine).messages))
+
     def test_other_processes_notice(self):
         other = services.Service(self.driver, clock=self.clock).services.project_rules
         self.assertEqual('UTC', other.find(PROJECT).timezone)
