@@ -33,7 +33,8 @@ class LoadTest(testtools.TestCase):
         again = f'python -m tests.faults.history --driver mongodb --pause 3 --seconds 8 --kills 6 --seed {seed}'
         self.assertEqual(dict.fromkeys(result['faults'], 0), result['faults'], f'{result}; again: {again}')
         self.assertGreater(result['acknowledged'], 50)
-        self.assertLess(result['slowest'], BAR)
+        # Beside other tests on few cores; the long runs are held against the bar itself.
+        self.assertLess(result['slowest'], 2 * BAR, again)
 
 
 class OutageTest(testtools.TestCase):
