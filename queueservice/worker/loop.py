@@ -14,9 +14,11 @@ from queueservice.worker import tasks
 
 _LOG = logging.getLogger(__name__)
 
-#: Seconds between looks while there is nothing to do, at first and at the most; and while the store does not answer.
+#: Seconds between looks while there is nothing to do, at first and at the most, and at the most where it can wait; and
+#: while the store does not answer.
 LEAST_PAUSE = 0.05
 MOST_PAUSE = 0.5
+MOST_PAUSE_PATIENT = 2.0
 MOST_PAUSE_OUTAGE = 2.0
 #: Seconds after which it is told again that the store does not answer.
 _REMINDER = 30.0
@@ -58,7 +60,10 @@ class Worker:
             self._thread('taker', self._deliver, self._due),
             self._thread('scheduler', tasks.Schedule(steps, self._is_stopping.wait)),
             self._thread('stepper', tasks.Step(steps)),
-            *(self._thread('inquirer', tasks.LookUp(steps, some, self._is_stopping.is_set)) for some in look_ups),
+            *(
+                self._thread('inquirer', tasks.LookUp(steps, some, self._is_stopping.is_set), None, MOST_PAUSE_PATIENT)
+                for some in look_ups
+            ),
             self._thread('recorder', evidence.keep),
         ]
         #: Seconds within which it stops: an attempt ends within its timeout, and what it held is put away.
@@ -95,12 +100,12 @@ class Worker:
     def _thread(self, name, *arguments):
         return threading.Thread(target=self._run, args=arguments, name=name, daemon=True)
 
-    def _run(self, task: Task, woken: threading.Event | None = None):
+    def _run(self, task: Task, woken: threading.Event | None = None, most_pause: float = MOST_PAUSE):
         """Call `task` until the end, at intervals where it finds nothing to do, and at once when `woken`."""
         pause = LEAST_PAUSE
         name = threading.current_thread().name
         while not self._is_stopping.is_set():
-            most = MOST_PAUSE
+            most = most_pause
             try:
                 is_done = task()
                 self._remind_at[name] = 0.0

@@ -1,5 +1,6 @@
 """The loop of a worker, in threads, on the memory driver."""
 
+import collections
 import threading
 import time
 
@@ -133,6 +134,26 @@ class TestWorker(testtools.TestCase):
         time.sleep(0.2)
         looks = self.driver.calls.count('records.find') // (deliveries.OUTBOXES + len(sequences.LOOK_UPS))
         self.assertLessEqual(looks, 0.2 / loop.LEAST_PAUSE)
+
+    def test_idle_looks_are_rarest_where_nobody_waits_for_half_a_second(self):
+        self.worker._is_stopping = pauses = Pauses()
+        self.worker.start()
+        self.assertTrue(_wait_for(lambda: min(map(len, list(pauses.taken.values())), default=0) > 100))
+        longest = {name: max(taken) for name, taken in pauses.taken.items()}
+        self.assertLess(longest['dispatcher'], 0.7)
+        self.assertGreater(longest['inquirer'], 1.4)
+
+
+class Pauses(threading.Event):
+    """Is waited for in no time, and knows for how long it was to be, by the names of threads."""
+
+    def __init__(self):
+        super().__init__()
+        self.taken = collections.defaultdict(list)
+
+    def wait(self, timeout=None):
+        self.taken[threading.current_thread().name].append(timeout)
+        return super().wait(0.001)
 
 
 class Store:
