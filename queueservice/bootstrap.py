@@ -12,7 +12,7 @@ from queueservice.api import app
 from queueservice.api.middleware import cors, identity
 from queueservice.conf import secrecy
 from queueservice.delivery import base as delivery_base
-from queueservice.delivery import identities, mail, webhook
+from queueservice.delivery import guard, identities, mail, webhook
 from queueservice.model import captures as captures_module
 from queueservice.model import deliveries as deliveries_module
 from queueservice.model import limits as limits_module
@@ -294,6 +294,7 @@ def build_services(
     all_deliveries = deliveries.Deliveries(driver, all_queues, all_lanes, limits, delivery, clock)
     all_sequences = sequences.Sequences(driver, clock)
     all_rules = project_rules.ProjectRules(driver, staged, delivery, clock)
+    gatekeeper = guard.Guard(delivery)  # one for all identity stores: its threads never end
     all_schedules = schedules.Schedules(driver, all_sequences, all_queues, all_rules, clock)
     all_figures = figures.Figures(all_sequences, all_messages, staged.metrics_queue, clock)
     all_subscriptions = subscriptions.Subscriptions(
@@ -356,7 +357,7 @@ def build_services(
             all_user_messages,
             all_captures,
             all_rules,
-            functools.lru_cache(_IDENTITY_STORES)(lambda url: identities.Identities(url, delivery)),
+            functools.lru_cache(_IDENTITY_STORES)(lambda url: identities.Identities(url, delivery, gatekeeper)),
             delivery.public_url,
             clock,
         ),

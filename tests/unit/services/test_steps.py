@@ -363,6 +363,13 @@ class TestRulesOfProjects(StepsTestCase):
         self.assertEqual(['https://identities.example.org'], asked)
         self.assertEqual(['i', '+2'], [one['to_addr'] for one in self.posted()])
 
+    def test_threads_do_not_grow_with_the_number_of_stores(self):
+        before = threading.active_count()
+        for number in range(10):
+            found = self.service.steps._identities(f'http://localhost/{number}').find('i', self.clock())
+            self.assertEqual('address', found.error)
+        self.assertLessEqual(threading.active_count(), before + 1)
+
     def test_schedules_are_read_in_the_time_zone_of_the_project(self):
         self.token(timezone='Africa/Johannesburg')
         self.enrol(*self.make_course(1))  # it is a quarter past ten in the evening, in Johannesburg past midnight
