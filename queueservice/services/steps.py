@@ -11,6 +11,7 @@ what was stored is stored already, by its key, its id or its revision.
 """
 
 import collections.abc
+import contextlib
 import logging
 import typing
 
@@ -142,14 +143,22 @@ class Steps:
             return queue, self._store.claim(queue, claim, limit, now, keep_until=0).messages
 
         queue, claimed = self._queues.use(key, take, missing=lambda: (None, []))
-        for message in claimed:
-            try:
-                is_done = action(queue, claim, message)
-            except msgspec.DecodeError:
-                _LOG.error('Message %d of %s cannot be read and is dropped.', message.position, key.name)
-                is_done = True
-            if is_done:
-                self._store.delete(queue, (message.position,), self._clock(), claim_ids=(claim.id,))
+        waiting = [message.position for message in claimed]
+        try:
+            for message in claimed:
+                waiting.remove(message.position)
+                try:
+                    is_done = action(queue, claim, message)
+                except msgspec.DecodeError:
+                    _LOG.error('Message %d of %s cannot be read and is dropped.', message.position, key.name)
+                    is_done = True
+                if is_done:
+                    self._store.delete(queue, (message.position,), self._clock(), claim_ids=(claim.id,))
+        finally:
+            if waiting:
+                # Whatever it was, it may be about this one alone, and would be met again by whoever claims them all.
+                with contextlib.suppress(storage_errors.StorageError):
+                    self._store.renew(queue, claim.id, (messages.Change(tuple(waiting)),), self._clock())
         return len(claimed)
 
     def _do_range(self, queue, claim, message):

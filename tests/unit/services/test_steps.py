@@ -675,6 +675,23 @@ class TestOvertaken(StepsTestCase):
 
 
 class TestTogether(StepsTestCase):
+    def test_what_fails_for_one_holds_up_nobody_else(self):
+        course = self.make_course(1)
+        broken, *others = [self.enrol(*course, identity=f'i{number}') for number in range(3)]
+        prepare = self.service.steps._prepare
+
+        def fail(project, tasks, *arguments):
+            if broken in tasks:
+                raise ZeroDivisionError
+            return prepare(project, tasks, *arguments)
+
+        self.service.steps._prepare = fail
+        for enrolment in (broken, *others):
+            self.service.enrolments.send(PROJECT, enrolment)
+        self.assertRaises(ZeroDivisionError, self.service.steps.do_tasks)
+        self.assertEqual(2, self.service.steps.do_tasks())
+        self.assertEqual({('i1', 't1'), ('i2', 't1')}, set(self.sent()))
+
     def test_workers_do_not_get_in_each_others_way(self):
         course = self.make_course(1, 2, 3)
         people = [self.enrol(*course, identity=f'i{number}') for number in range(60)]
