@@ -135,6 +135,7 @@ class Failure(msgspec.Struct, frozen=True):
     task_id: str
     initiated_at: float  # s, UTC
     reason: str
+    detail: str  # of user_messages.DETAILS
     resend: bool
     revision: int = 0
 

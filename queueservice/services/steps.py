@@ -191,6 +191,10 @@ class Steps:
         if found is None:
             return True
         tries = msgspec.json.decode(message.state, type=Tries).count if message.state else 0
+        if tries == _RETRIES and (failure := self._find_failure(task)):
+            # Somebody gave it up and was cut off. It was said that it was not sent, and so it is not.
+            self._tell_of(failure)
+            return True
         batch = self._send(task.project, {found.id: task}, [found], attempt=tries + 1 if looks_up else None)
         if batch.unaddressed:
             # Under a name of its own: the same task may come again when it has failed for long.
@@ -223,10 +227,19 @@ class Steps:
             task_id=task.id,
             initiated_at=now,
             reason=rejection.reason,
+            detail=rejection.detail,
             resend=task.resend,
         )
         if failures.insert(failure) is not None:
-            self._tell(task.project, task.enrolment, rejection.detail, f'{task.id}:{failure.id}', now)
+            self._tell_of(failure)
+
+    def _find_failure(self, task):
+        found = self._sequences.failures.find((records.Condition('task_id', '=', task.id),))
+        return found[0] if found else None
+
+    def _tell_of(self, failure):
+        id_from = f'{failure.task_id}:{failure.id}'
+        self._tell(failure.project, failure.enrolment, failure.detail, id_from, failure.initiated_at)
 
     def _tell(self, project, enrolment_id, detail, id_from, now):
         """Let the project read why somebody was sent nothing."""

@@ -399,6 +399,7 @@ FAILURES = records.Table(
         'task_id': str,
         'initiated_at': float,  # s, UTC
         'reason': str,
+        'detail': str,
         'resend': bool,
     },
     key=('id',),

@@ -333,6 +333,7 @@ class TestSamples(testtools.TestCase):
             '2d8f2f2c-7d5b-4f0e-9b0e-3a1c3f3f9d11',
             self.clock(),
             'The identity store answers 502.',
+            'status',
             False,
         )
         self.service.driver.records.insert(tables.FAILURES, [msgspec.structs.asdict(failure)])

@@ -248,7 +248,7 @@ class WalkTestCase(base.ApiTestCase):
         enrolment = {'identity': self.SECRET, 'messageset': used_set, 'lang': 'eng', 'schedule': used}
         enrolment_id = services.enrolments.create(project, enrolment).id
         failure_id = 1 if project == base.PROJECT else 2
-        failure = sequences.Failure(failure_id, project, enrolment_id, enrolment_id, 0.0, self.SECRET, False)
+        failure = sequences.Failure(failure_id, project, enrolment_id, enrolment_id, 0.0, self.SECRET, 'status', False)
         self.service.driver.records.insert(tables.FAILURES, [msgspec.structs.asdict(failure)])
         return {
             'schedule_id': free,

@@ -477,6 +477,33 @@ class TestAddresses(StepsTestCase):
             self.clock.advance(331)
         self.assertIn(('i', 't1'), self.sent())
 
+    def test_whoever_is_cut_off_giving_up_has_given_up_or_not(self):
+        calls = 1
+        number = 0
+        while number < calls:
+            number += 1
+            self.start(faulty.Driver(base.ApiTestCase.make_driver(self)))
+            self.enrol(*self.make_course(1, 2))
+            self.use(None)
+            self.next_day()
+            for _ in range(14):
+                self.clock.advance(331)
+                self.work()
+            self.clock.advance(331)
+            self.driver.calls.clear()
+            self.driver.fail(on_call=number)
+            with contextlib.suppress(storage_errors.Unavailable):
+                self.work()
+            calls = max(calls, len(self.driver.calls) + 1)
+            self.driver.heal()
+            self.use('+2')
+            self.clock.advance(61)  # the claim that was cut off has ended
+            self.work()
+            failures = self.service.failures.page(PROJECT, offset=0, limit=9).count
+            self.assertEqual(1, failures + len(self.sent()), number)
+            self.assertEqual(failures, len(self.user_messages()), number)
+        self.assertGreater(number, 5)
+
     def test_what_was_asked_and_answered_is_captured(self):
         enrolment = self.enrol(*self.make_course(1))
         self.use('+2')
