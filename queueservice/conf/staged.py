@@ -6,6 +6,7 @@ from queueservice.model import schedules
 from queueservice.services import sequences
 
 _DEFAULTS = sequences.Rules()
+_OF_PROJECT = 'A token that is made for a project may say something else for it.'
 
 GROUP = cfg.OptGroup('staged', title='Staged messaging')
 OPTIONS = [
@@ -13,7 +14,8 @@ OPTIONS = [
         'timezone',
         default=_DEFAULTS.timezone,
         help='The time zone in which schedules are read, by its name in the IANA database, such as '
-        'Africa/Johannesburg. Daylight saving is taken care of. A change holds for each schedule from its next run on.',
+        'Africa/Johannesburg. Daylight saving is taken care of. A change holds for each schedule from its next run on. '
+        f'{_OF_PROJECT}',
     ),
     cfg.StrOpt(
         'misfire',
@@ -22,20 +24,21 @@ OPTIONS = [
             (schedules.ONCE, 'the last one is made up for, as soon as a worker runs again'),
             (schedules.SKIP, f'they are left out if they are more than {schedules.GRACE} seconds late'),
         ],
-        help='What becomes of the runs of a schedule at which no worker was there.',
+        help=f'What becomes of the runs of a schedule at which no worker was there. {_OF_PROJECT}',
     ),
     cfg.StrOpt(
         'identity_url',
         help='Where the address of a recipient is asked for whose subscription has no "to_addr" in its metadata: an '
         'identity store, such as https://identities.example.org/api/v1. Without it, the identity itself is the '
-        'address. It is reached as webhooks are: an address that is not public needs [delivery] allowed_networks.',
+        'address. It is reached as webhooks are: an address that is not public needs [delivery] allowed_networks. '
+        f'{_OF_PROJECT}',
     ),
     cfg.StrOpt(
         'outbound_queue',
         default=_DEFAULTS.outbound_queue,
         regex=r'[A-Za-z0-9_.-]{1,64}',
         help='The queue of each project that messages to recipients are posted to. Whoever sends them on subscribes '
-        'to it, or claims from it.',
+        f'to it, or claims from it. {_OF_PROJECT}',
     ),
     cfg.StrOpt(
         'metrics_queue',
